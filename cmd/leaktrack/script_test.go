@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/binary"
 	"errors"
 	"flag"
@@ -18,7 +17,9 @@ var update = flag.Bool("update", false, "renew the golden texts inside the scrip
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
 		"leaktrack": func() {
-			os.Exit(run(context.Background(), os.Args, os.Stdin, os.Stdout, os.Stderr))
+			ctx, stop := untilSignalled()
+			defer stop()
+			os.Exit(run(ctx, os.Args, os.Stdin, os.Stdout, os.Stderr))
 		},
 	})
 }
