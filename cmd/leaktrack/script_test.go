@@ -45,6 +45,8 @@ func TestScripts(t *testing.T) {
 			"status":    checkStatus,
 			"unchanged": checkUnchanged,
 			"damage":    damageFile,
+			"scrape":    scrapePage,
+			"occupy":    occupyPort,
 		},
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"leaktrack/heap"
 	"leaktrack/ingest/live"
 	"leaktrack/ingest/livemem"
+	"leaktrack/internal/metrics"
 	"leaktrack/internal/report"
 	"leaktrack/internal/unit"
 	"leaktrack/store"
@@ -27,13 +28,14 @@ func watchCommand(c *console) *cli.Command {
 and shows what grows. A walk forces a full collection and stops the process meanwhile;
 the line of each snapshot says for how long. Between walks cheap samples of the memory
 are taken, which stop nothing. Watching by NAME goes on with the next run when the
-process restarts. Ctrl-C ends it and prints the trend.
+process restarts. Ctrl-C or SIGTERM ends it and prints the trend.
 ` + methodHelp + `
 
 Examples:
    leaktrack watch Shop.Web
    leaktrack watch --every 5s --for 1m LeakZoo
    leaktrack --db night.db watch --every 10m --max-pause 500ms 2044
+   leaktrack watch --metrics 127.0.0.1:9464 Shop.Web
    leaktrack watch --mail-on-leak --to ops@example.com --smtp localhost:25 --tls none Shop.Web`,
 		Flags: append([]cli.Flag{
 			&cli.DurationFlag{Name: "every", Value: 30 * time.Second, Usage: "`TIME` from one walk of the heap to the next"},
@@ -44,6 +46,7 @@ Examples:
 			&cli.BoolFlag{Name: "yes", Usage: "walk although the estimated pause or memory is large"},
 			methodFlag(),
 			&cli.DurationFlag{Name: "timeout", Value: 2 * time.Minute, Usage: "give up a walk after this `TIME`"},
+			&cli.StringFlag{Name: "metrics", Usage: "serve what this watch stores to a Prometheus at `HOST:PORT`, as leaktrack metrics does"},
 			&cli.BoolFlag{Name: "mail-on-leak", Usage: "send a mail when a new leak is found, not for each snapshot; the flags below say where to"},
 		}, mailFlags()...),
 		Action: func(ctx *cli.Context) error { return c.watch(ctx) },
@@ -152,6 +155,14 @@ func (c *console) watch(ctx *cli.Context) error {
 	method, err := methodOf(ctx)
 	if err != nil {
 		return err
+	}
+	if address := ctx.String("metrics"); address != "" {
+		serving, stop := context.WithCancel(ctx.Context)
+		defer stop()
+		o := metrics.Options{Path: dbPath(ctx), Version: versionText(), Say: func(text string) { c.say("metrics: %s", text) }}
+		if w.put, err = c.serveStored(serving, address, o, w.put); err != nil {
+			return err
+		}
 	}
 	find := func(again bool) (target, error) { return openTarget(ctx.Context, method, name, again) }
 	return w.run(ctx.Context, find, name)
