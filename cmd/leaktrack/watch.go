@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"time"
 
@@ -28,7 +29,8 @@ func watchCommand(c *console) *cli.Command {
 and shows what grows. A walk forces a full collection and stops the process meanwhile;
 the line of each snapshot says for how long. Between walks cheap samples of the memory
 are taken, which stop nothing. Watching by NAME goes on with the next run when the
-process restarts. Ctrl-C or SIGTERM ends it and prints the trend.
+process restarts; --wait waits for the first one. Ctrl-C or SIGTERM ends it and prints
+the trend.
 ` + methodHelp + `
 
 Examples:
@@ -43,6 +45,7 @@ Examples:
 			&cli.IntFlag{Name: "count", Usage: "stop after `N` walks"},
 			&cli.DurationFlag{Name: "sample", Usage: "`TIME` between cheap samples (default: a sixth of --every, at least 1s); negative: none"},
 			&cli.DurationFlag{Name: "max-pause", Usage: "walk only while the process would stand still for at most this `TIME`"},
+			&cli.BoolFlag{Name: "wait", Usage: "wait for the program if it does not run yet"},
 			&cli.BoolFlag{Name: "yes", Usage: "walk although the estimated pause or memory is large"},
 			methodFlag(),
 			&cli.DurationFlag{Name: "timeout", Value: 2 * time.Minute, Usage: "give up a walk after this `TIME`"},
@@ -164,7 +167,19 @@ func (c *console) watch(ctx *cli.Context) error {
 			return err
 		}
 	}
-	find := func(again bool) (target, error) { return openTarget(ctx.Context, method, name, again) }
+	open := func(again bool) (target, error) { return openTarget(ctx.Context, method, name, again) }
+	find := open
+	if ctx.Bool("wait") {
+		if _, err := strconv.Atoi(name); err == nil {
+			return usagef("--wait waits for a program by its name, a pid has none to come")
+		}
+		find = func(again bool) (target, error) {
+			if again {
+				return open(again)
+			}
+			return c.await(ctx.Context, w.clock, name, findProcess, open)
+		}
+	}
 	return w.run(ctx.Context, find, name)
 }
 
