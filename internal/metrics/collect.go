@@ -173,7 +173,7 @@ func (g *group) collect(s sink) {
 	s.rate(g.objectsRate, objectsRate, objectsLow, objectsHigh)
 	s.rate(g.bytesRate, bytesRate, bytesLow, bytesHigh)
 	if g.shareAvailable {
-		s.gauge(groupShare, g.share)
+		s.gauge(groupShare, rounded(g.share))
 	}
 	s.gauge(groupJudgement, oneIf(g.leaks), judgements[0])
 	s.gauge(groupJudgement, oneIf(!g.leaks), judgements[1])
@@ -220,10 +220,20 @@ func (s sink) time(d *prometheus.Desc, t time.Time) {
 
 func (s sink) rate(r *trend.Rate, value, low, high *prometheus.Desc) {
 	if r != nil {
-		s.gauge(value, r.PerSecond)
-		s.gauge(low, r.Low)
-		s.gauge(high, r.High)
+		s.gauge(value, rounded(r.PerSecond))
+		s.gauge(low, rounded(r.Low))
+		s.gauge(high, rounded(r.High))
 	}
+}
+
+// rounded keeps eight digits, as the tables for programs do: more than any rate
+// is known to, and the same on every processor.
+func rounded(v float64) float64 {
+	r, err := strconv.ParseFloat(strconv.FormatFloat(v, 'g', 8, 64), 64)
+	if err != nil {
+		return v
+	}
+	return r
 }
 
 func oneIf(yes bool) float64 {
