@@ -236,8 +236,6 @@ func (l *lockedBuffer) String() string {
 	return l.b.String()
 }
 
-var served = regexp.MustCompile(`http://([0-9.:]+)/metrics`)
-
 // background runs a verb that serves metrics, and returns its address.
 func background(t *testing.T, args ...string) string {
 	t.Helper()

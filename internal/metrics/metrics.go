@@ -143,20 +143,24 @@ func (s fileState) same(now fileState) bool {
 func (e *Exporter) Refresh(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	if running := e.begin(); running != nil {
+		select {
+		case <-running:
+		case <-ctx.Done():
+		}
+	}
+}
+
+// begin starts a reading if one is due, and returns a channel that is closed
+// when the one under way ends; nil when none is.
+func (e *Exporter) begin() <-chan struct{} {
 	e.mu.Lock()
+	defer e.mu.Unlock()
 	if e.running == nil && e.due() {
 		e.running = make(chan struct{})
 		go e.read(e.running)
 	}
-	running := e.running
-	e.mu.Unlock()
-	if running == nil {
-		return
-	}
-	select {
-	case <-running:
-	case <-ctx.Done():
-	}
+	return e.running
 }
 
 // due reports whether the store should be read. The lock is held.

@@ -136,11 +136,9 @@ func (e *Exporter) Serve(ctx context.Context, l net.Listener) error {
 // Write prints what is stored once, in the text format of Prometheus. It fails
 // when the store cannot be read.
 func (e *Exporter) Write(w io.Writer) error {
-	done := make(chan struct{})
-	e.mu.Lock()
-	e.running = done
-	e.mu.Unlock()
-	e.read(done)
+	if running := e.begin(); running != nil {
+		<-running
+	}
 	e.mu.Lock()
 	err := e.err
 	e.mu.Unlock()
