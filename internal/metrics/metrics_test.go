@@ -358,7 +358,7 @@ func TestBoundWithManyProcesses(t *testing.T) {
 func TestHostileNames(t *testing.T) {
 	long := strings.Repeat("Shop.Namespace.", 300)
 	hostile := []string{
-		"quote\"back\\slash", "line\nend\r\n# EOF\n", "bad\xff\xfeutf8", "zero\x00", "‮drawkcab", `leaktrack_up 1`,
+		"quote\"back\\slash", "line\nend\r\n# EOF\n", "bad\xff\xfeutf8", "zero\x00", "\u202edrawkcab", `leaktrack_up 1`,
 		"\"} 1\nleaktrack_up 0\n", long + "A", long + "B", strings.Repeat("é", 5000), "{}", "Dictionary<String, List<Int32>>",
 	}
 	path := filepath.Join(t.TempDir(), "x.db")

@@ -14,11 +14,10 @@ chown "$WATCHER" "$WORK/data"
 cat >"$WORK/program" <<'X'
 set -euo pipefail
 mount --make-rprivate /
-mkdir -p /dev/shm/bed
-mount --bind "$BED" /dev/shm/bed
+mount --bind "$BED" "$WORK/bed"
 mount --bind "$WORK/empty" /tmp
 exec setpriv --reuid 1654 --regid 1654 --clear-groups --no-new-privs --inh-caps=-all --bounding-set=-all \
-	env -i DOTNET_SYSTEM_GLOBALIZATION_INVARIANT=1 /dev/shm/bed/dotnet /dev/shm/bed/zoo9/LeakZoo.dll linked 100
+	env -i DOTNET_SYSTEM_GLOBALIZATION_INVARIANT=1 "$WORK/bed"/dotnet "$WORK/bed"/zoo9/LeakZoo.dll linked 100
 X
 
 # The watcher: a read-only root that holds the binary, /tmp, /data and /proc.
@@ -42,7 +41,7 @@ set -uo pipefail
 mount --make-rprivate /
 mount -t proc proc /proc
 (sleep 2; exec unshare --mount bash "$WORK/program" >"$WORK/program.log" 2>&1) &
-unshare --mount bash "$WORK/watcher" watch --wait --every 2s --count 5 --metrics 127.0.0.1:0 LeakZoo
+unshare --mount bash "$WORK/watcher" watch --wait --every 1s --count 15 --metrics 127.0.0.1:0 LeakZoo
 status=$?
 unshare --mount bash "$WORK/watcher" ps
 exit $status
