@@ -14,15 +14,11 @@ import (
 
 var update = flag.Bool("update", false, "renew the golden texts inside the scripts; read them before commit")
 
-func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){
-		"leaktrack": func() {
-			ctx, stop := untilSignalled()
-			defer stop()
-			os.Exit(run(ctx, os.Args, os.Stdin, os.Stdout, os.Stderr))
-		},
-	})
-}
+// programs are what the test binary is when it is started by another name; they
+// are in $PATH.
+var programs = map[string]func(){"leaktrack": main}
+
+func TestMain(m *testing.M) { testscript.Main(m, programs) }
 
 // TestScripts runs the command as a user would: each script is a folder of
 // inputs, calls, and what they must print.
