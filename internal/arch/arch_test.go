@@ -44,6 +44,7 @@ var rules = map[string][]string{
 	"internal/unit":               {"github.com/dustin/go-humanize"},
 	"internal/report":             {"heap", "trend", "internal/unit", "github.com/jedib0t/go-pretty"},
 	"internal/mail":               {"github.com/wneessen/go-mail"},
+	"internal/metrics":            {"heap", "store", "trend", "internal/unit", "github.com/prometheus"},
 	"cmd/leaktrack":               {"*"},
 }
 
@@ -53,6 +54,7 @@ var single = map[string]string{
 	"gonum.org/v1/gonum":       "trend",
 	"gonum.org/v1/plot":        "plotting",
 	"github.com/urfave/cli/v2": "cmd/leaktrack",
+	"github.com/prometheus":    "internal/metrics",
 }
 
 const module = "leaktrack"
