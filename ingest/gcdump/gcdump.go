@@ -53,6 +53,7 @@ import (
 
 	"leaktrack/heap"
 	"leaktrack/ingest/internal/fastser"
+	"leaktrack/ingest/internal/fullname"
 	"leaktrack/ingest/syntax"
 )
 
@@ -81,7 +82,17 @@ func Sniff(head []byte) bool {
 // process started: Uptime is [heap.UptimeUnknown].
 func Read(r io.Reader, name string) iter.Seq2[*heap.Snapshot, error] {
 	return func(yield func(*heap.Snapshot, error) bool) {
-		d := &dump{in: fastser.NewReader(r, name), name: name, modified: modified(r)}
+		f := fullname.NewFinder("")
+		defer f.Close()
+		ReadWith(f, r, name)(yield)
+	}
+}
+
+// ReadWith is [Read] with a finder of modules, which keeps what it reads of
+// them from one dump to the next.
+func ReadWith(f *fullname.Finder, r io.Reader, name string) iter.Seq2[*heap.Snapshot, error] {
+	return func(yield func(*heap.Snapshot, error) bool) {
+		d := &dump{in: fastser.NewReader(r, name), name: name, modified: modified(r), names: f}
 		d.read()
 		err := d.in.Err()
 		if err != nil && !d.counted {
