@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync"
 
+	"leaktrack/heap"
 	"leaktrack/ingest/internal/metadata"
 )
 
@@ -31,6 +32,49 @@ func Framework(module string) *Index {
 	return table[assembly(module)]
 }
 
+// Recognise tells which assembly of the table a module without a name is, by
+// types that it defines; "" when that is not clear. The base library alone
+// defines System.String. Any other must define two or more of the table's types,
+// more than fit any other assembly, and nothing outside of the namespaces of the
+// class libraries, so that a program's copy of a library's class does not count.
+func Recognise(defines []heap.TypeName) string {
+	table, err := framework()
+	if err != nil {
+		panic(err)
+	}
+	fits := map[string]int{}
+	seen := map[shape]bool{}
+	for _, n := range defines {
+		s := flatten(n)
+		switch {
+		case s.name == "System.String":
+			return "System.Private.CoreLib"
+		case n.Bare() || seen[s]:
+			continue
+		case !strings.HasPrefix(s.name, "System.") && !strings.HasPrefix(s.name, "Microsoft.Win32.") && !strings.HasPrefix(s.name, "Internal."):
+			return ""
+		}
+		seen[s] = true
+		for name, x := range table {
+			if x.outers[s] {
+				fits[name]++
+			}
+		}
+	}
+	best, most, second := "", 0, 0
+	for name, n := range fits {
+		if n > most {
+			best, most, second = name, n, most
+		} else if n > second {
+			second = n
+		}
+	}
+	if most < 2 || most == second {
+		return ""
+	}
+	return table[best].name
+}
+
 // assembly is the key of a module in the table.
 func assembly(module string) string {
 	name := strings.ToLower(BaseName(module))
@@ -50,7 +94,7 @@ func parseFramework(text string) (map[string]*Index, error) {
 		switch {
 		case line == "" || line[0] == '#':
 		case line[0] != '\t':
-			x = &Index{}
+			x = &Index{name: line, outers: map[shape]bool{}}
 			table[strings.ToLower(line)] = x
 		default:
 			fields := strings.Fields(line)
@@ -61,6 +105,10 @@ func parseFramework(text string) (map[string]*Index, error) {
 			if fields[0] != "-" {
 				i := strings.LastIndexByte(fields[0], '.')
 				outer.Namespace, outer.Path = fields[0][:max(i, 0)], []string{fields[0][i+1:]}
+			}
+			if len(outer.Path) > 0 {
+				name, params := cutArity(fields[0])
+				x.outers[shape{name, params}] = true
 			}
 			for _, f := range fields[1:] {
 				name, abstract := strings.CutSuffix(f, "!")

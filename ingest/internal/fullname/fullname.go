@@ -41,6 +41,9 @@ type Index struct {
 	flat map[shape][]string
 	// known is the hashes of all types, without arities.
 	known map[uint64]struct{}
+	// Of the table only: the assembly, and those of its types that enclose others.
+	name   string
+	outers map[shape]bool
 }
 
 // shape is what is left of a type in a .gcdump: a name without arities, and

@@ -249,6 +249,37 @@ func TestRestore(t *testing.T) {
 	}
 }
 
+// TestRecognise: modules without a name are known by the types they define.
+func TestRecognise(t *testing.T) {
+	for _, tt := range []struct {
+		why, want string
+		defines   []string
+	}{
+		{"the base library", "System.Private.CoreLib", []string{"System.Byte", "System.String"}},
+		{"two types of one library", "System.Collections", []string{"System.Collections.Generic.SortedSet<A.B>", "System.Collections.Generic.LinkedList<A.B>[]"}},
+		{"one type twice", "", []string{"System.Collections.Generic.SortedSet<A.B>", "System.Collections.Generic.SortedSet<A.C>"}},
+		{"a type that moved from one library to another", "", []string{"System.Collections.Generic.HashSet<A.B>", "System.Collections.Generic.Queue<A.B>"}},
+		{"a program with copies of a library's types", "", []string{"System.Collections.Generic.SortedSet<A.B>", "System.Collections.Generic.LinkedList<A.B>", "Shop.Cart"}},
+		{"nothing", "", nil},
+		{"types the table does not have", "", []string{"System.Foo", "System.Bar"}},
+	} {
+		var names []heap.TypeName
+		for _, s := range tt.defines {
+			names = append(names, parse(t, s))
+		}
+		if got := Recognise(names); got != tt.want {
+			t.Errorf("%s: %q, want %q", tt.why, got, tt.want)
+		}
+	}
+	var f *Finder
+	if _, got := resolve(t, f, Nameless(0x7f00), "UTF8EncodingSealed", "System.String"); got["UTF8EncodingSealed"] != "System.Text.UTF8Encoding+UTF8EncodingSealed" {
+		t.Error(got)
+	}
+	if _, got := resolve(t, f, Nameless(0x7f00), "UTF8EncodingSealed", "Shop.String"); got["UTF8EncodingSealed"] != "UTF8EncodingSealed" {
+		t.Error(got)
+	}
+}
+
 func TestTableErrors(t *testing.T) {
 	for _, s := range []string{"\tA B", "X\n\tA", "X\n\t"} {
 		if x, err := parseFramework(s); err == nil {

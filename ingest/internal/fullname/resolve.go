@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"leaktrack/heap"
 )
@@ -13,9 +14,15 @@ import (
 type Query struct {
 	Name heap.TypeName
 	// Module is the path or file name of the module that defines the type, or
-	// the element of an array; "" where the dump does not say it.
+	// the element of an array; [Nameless] where the dump tells modules apart and
+	// does not name them; "" where it tells nothing.
 	Module string
 }
+
+const nameless = "Module(0x"
+
+// Nameless is a module without a name, spelled as dotnet-gcdump does.
+func Nameless(id uint64) string { return fmt.Sprintf("%s%x)", nameless, id) }
 
 // Resolution is what [Finder.Resolve] found.
 type Resolution struct {
@@ -40,6 +47,12 @@ func (f *Finder) Resolve(types []Query) Resolution {
 			}
 		}
 	}
+	table := map[string]string{} // key in the table by module
+	for module := range r.defines {
+		if table[module] = module; strings.HasPrefix(module, nameless) {
+			table[module] = Recognise(r.defines[module])
+		}
+	}
 	used := map[How]map[string]bool{FromFile: {}, FromTable: {}}
 	count := map[How]int{}
 	enclosed := 0
@@ -47,13 +60,19 @@ func (f *Finder) Resolve(types []Query) Resolution {
 		if q.Module == "" || !q.Name.Bare() {
 			continue
 		}
+		file := BaseName(q.Module)
 		a := r.file(q.Module).ask(q.Name, FromFile, listed)
 		if a.How == Unresolved && len(a.Candidates) == 0 {
-			a = Framework(q.Module).ask(q.Name, FromTable, listed)
+			key, ok := table[q.Module]
+			if !ok {
+				key = q.Module
+			}
+			a = Framework(key).ask(q.Name, FromTable, listed)
+			file = BaseName(key)
 		}
 		r.answers[i] = a
 		if a.How != Unresolved {
-			used[a.How][BaseName(q.Module)] = true
+			used[a.How][file] = true
 			if a.Name.String() != q.Name.String() { // not one of the global namespace
 				count[a.How]++
 				if a.ByEncloser {
@@ -95,7 +114,7 @@ func (r *resolver) file(module string) *Index {
 	if ok {
 		return x
 	}
-	if r.finder == nil {
+	if r.finder == nil || strings.HasPrefix(module, nameless) {
 		return nil
 	}
 	x, err := r.finder.Types(module, r.defines[module])
