@@ -71,6 +71,27 @@ func (n TypeName) Args() []TypeName {
 	return args
 }
 
+// Flat returns the name as dotnet-gcdump leaves it, which drops the arities: the
+// generic arguments of the whole chain stand behind its last part, here and in
+// all arguments. Two spellings of one type have the same flat form.
+func (n TypeName) Flat() TypeName {
+	out := TypeName{Chain: make([]NamePart, len(n.Chain)), Suffix: n.Suffix}
+	var args []TypeName
+	arity := 0
+	for i, p := range n.Chain {
+		out.Chain[i].Name = p.Name
+		arity += p.Arity
+		for _, a := range p.Args {
+			args = append(args, a.Flat())
+		}
+	}
+	last := &out.Chain[len(n.Chain)-1]
+	if last.Args = args; args == nil {
+		last.Arity = arity
+	}
+	return out
+}
+
 // Short returns the name as a runtime's events have it: a nested type without
 // namespace and enclosing types, with the generic arguments of all of them.
 // Any other type keeps its name.

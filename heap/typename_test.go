@@ -27,6 +27,13 @@ func TestShortForm(t *testing.T) {
 			t.Errorf("%s: %q is short %q (bare %v), want %q", tt.why, tt.in, got, got.Bare(), tt.short)
 		}
 	}
+	for in, want := range map[string]string{
+		"A.B": "A.B", "A<X>+B<Y>+C[]": "A+B+C<X,Y>[]", "L<A<X>+B,A+B<X>>": "L<A+B<X>,A+B<X>>", "A`1+B`1": "A+B`2",
+	} {
+		if n, ok := ParseTypeName(in); !ok || n.Flat().String() != want || n.String() != in {
+			t.Errorf("%q is flat %q, want %q", in, n.Flat(), want)
+		}
+	}
 	for _, s := range []string{"", "A<B", "foo, bar", "A`3[[B, b]]"} {
 		if n, ok := ParseTypeName(s); ok {
 			t.Errorf("%q is read as %q", s, n)

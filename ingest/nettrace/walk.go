@@ -123,7 +123,11 @@ func (c *Collector) count(w *walk, r *Walk, doubt func(string, ...any)) error {
 	}
 	r.Types = len(rows)
 	notes, left := complete(rows, short, queries)
-	r.ShortNames = len(left)
+	for _, i := range short {
+		if _, ok := left[rows[i].Name]; ok {
+			r.ShortNames++
+		}
+	}
 	if err := s.SetTypes(rows); err != nil {
 		return err
 	}
@@ -148,7 +152,7 @@ func (c *Collector) count(w *walk, r *Walk, doubt func(string, ...any)) error {
 		s.Warn("", "%s", note)
 	}
 	if r.ShortNames > 0 {
-		s.Warn("", "%d of %d types may be named without namespace or enclosing type: %s", r.ShortNames, r.Types, heap.Some(left))
+		s.Warn("", "%d of %d types may be named without namespace or enclosing type: %s", r.ShortNames, r.Types, fullname.List(left))
 	}
 	return nil
 }
@@ -156,7 +160,7 @@ func (c *Collector) count(w *walk, r *Walk, doubt func(string, ...any)) error {
 // complete names the short rows by the table of class libraries, where no
 // file of the module told. It returns where names come from, and the names that
 // stay short, with what they can stand for.
-func complete(rows []heap.Type, short []int, types []fullname.Query) (notes, left []string) {
+func complete(rows []heap.Type, short []int, types []fullname.Query) (notes []string, left map[string][]string) {
 	if len(short) == 0 {
 		return nil, nil
 	}
@@ -167,13 +171,14 @@ func complete(rows []heap.Type, short []int, types []fullname.Query) (notes, lef
 	}
 	var f *fullname.Finder // files were asked already, by token
 	found := f.Resolve(types)
+	left = map[string][]string{}
 	for _, i := range short {
 		a := found.Answers[i]
 		if name := a.Name.String(); a.How != fullname.Unresolved && len(name) <= heap.MaxNameBytes {
 			rows[i].Name = name
 			continue
 		}
-		left = append(left, fullname.Describe(rows[i].Name, a.Candidates))
+		left[rows[i].Name] = append(left[rows[i].Name], a.Candidates...)
 	}
 	return found.Notes, left
 }

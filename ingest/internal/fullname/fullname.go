@@ -308,8 +308,34 @@ func clone(n heap.TypeName) heap.TypeName {
 	return n
 }
 
-// Describe names a short type for a warning, with some of its candidates.
-func Describe(name string, candidates []string) string {
+// List names the types that stay short for a warning, each with some of its
+// candidates. Classes that compilers made are counted only, where there are
+// others.
+func List(short map[string][]string) string {
+	var named, made []string
+	for name, candidates := range short {
+		text := describe(name, candidates)
+		if strings.HasPrefix(name, "<") {
+			made = append(made, text)
+		} else {
+			named = append(named, text)
+		}
+	}
+	switch {
+	case len(named) == 0:
+		return heap.Some(made)
+	case len(made) == 0:
+		return heap.Some(named)
+	case len(made) == 1:
+		return heap.Some(named) + "; " + made[0]
+	}
+	return fmt.Sprintf("%s; %d made by compilers", heap.Some(named), len(made))
+}
+
+func describe(name string, candidates []string) string {
+	candidates = slices.Clone(candidates)
+	slices.Sort(candidates)
+	candidates = slices.Compact(candidates)
 	const some = 2
 	switch n := len(candidates); {
 	case n == 0:

@@ -301,9 +301,19 @@ func TestTableErrors(t *testing.T) {
 	}
 }
 
-func TestDescribe(t *testing.T) {
-	for want, c := range map[string][]string{"N": nil, "N (A+N)": {"A+N"}, "N (A+N or B+N)": {"A+N", "B+N"}, "N (A+N or B+N or 2 others)": {"A+N", "B+N", "C+N", "D+N"}} {
-		if got := Describe("N", c); got != want {
+func TestList(t *testing.T) {
+	for want, short := range map[string]map[string][]string{
+		"A (N+A), B":             {"B": nil, "A": {"N+A"}},
+		"<>c, <M>d__1":           {"<>c": nil, "<M>d__1": nil},
+		"A; <>c (N+<>c)":         {"A": nil, "<>c": {"N+<>c"}},
+		"A; 2 made by compilers": {"A": nil, "<>c": nil, "<M>d__1": nil},
+	} {
+		if got := List(short); got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	for want, c := range map[string][]string{"N": nil, "N (A+N)": {"A+N"}, "N (A+N or B+N)": {"A+N", "B+N"}, "N (A+N or B+N or 2 others)": {"D+N", "A+N", "B+N", "B+N", "C+N"}, "N (A+N or B+N or 1 other)": {"A+N", "B+N", "C+N"}} {
+		if got := describe("N", c); got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}

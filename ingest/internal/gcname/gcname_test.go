@@ -133,7 +133,7 @@ func TestFill(t *testing.T) {
 2 short type names are completed from leaktrack's table of the class libraries of .NET 3.1, 9 and 10: System.Private.CoreLib.dll
 1 of these fit several types, and are named after the one of which the heap holds the enclosing type
 2 short type names are completed as generic arguments spell them
-2 of 9 types may be named without namespace or enclosing type, types of the same short name are summed: <>c, Entry<A.K,A.K>[] (System.Collections.Generic.Dictionary<A.K,A.K>+Entry[] or System.Runtime.CompilerServices.ConditionalWeakTable<A.K,A.K>+Entry[] or 1 other)
+2 of 9 types may be named without namespace or enclosing type, types of the same short name are summed: Entry<A.K,A.K>[] (System.Collections.Generic.Dictionary<A.K,A.K>+Entry[] or System.Runtime.CompilerServices.ConditionalWeakTable<A.K,A.K>+Entry[] or 1 other); <>c
 `
 	if got.String() != want {
 		t.Errorf("got\n%swant\n%s", got.String(), want)

@@ -1,8 +1,6 @@
 package gcname
 
 import (
-	"slices"
-
 	"leaktrack/heap"
 	"leaktrack/ingest/internal/fullname"
 )
@@ -103,12 +101,7 @@ func (t *Table) Fill(s *heap.Snapshot, f *fullname.Finder) error {
 		s.Warn("", "%d short type names are completed as generic arguments spell them", len(done))
 	}
 	if len(short) > 0 {
-		var list []string
-		for name, candidates := range short {
-			slices.Sort(candidates)
-			list = append(list, fullname.Describe(name, slices.Compact(candidates)))
-		}
-		s.Warn("", "%d of %d types may be named without namespace or enclosing type, types of the same short name are summed: %s", len(short), len(s.Types), heap.Some(list))
+		s.Warn("", "%d of %d types may be named without namespace or enclosing type, types of the same short name are summed: %s", len(short), len(s.Types), fullname.List(short))
 	}
 	return nil
 }
