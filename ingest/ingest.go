@@ -18,6 +18,7 @@ import (
 	"io/fs"
 	"iter"
 	"slices"
+	"strings"
 	"time"
 
 	"leaktrack/heap"
@@ -168,6 +169,15 @@ func (rd *Reader) Read(in io.Reader, name string) iter.Seq2[*heap.Snapshot, erro
 				}
 			}
 			return
+		}
+		if base := strings.TrimSuffix(strings.ToLower(name), ".gz"); strings.HasSuffix(base, ".gcdump") {
+			// Its reader knows what else is found under that name.
+			for _, err := range gcdump.ReadWith(rd.modules, in, name) {
+				if err != nil {
+					yield(nil, err)
+					return
+				}
+			}
 		}
 		if elfcore.Sniff(head) {
 			yield(nil, fmt.Errorf("%s: a core is read back and forth: it must be a plain file, not a pipe or compressed", name))

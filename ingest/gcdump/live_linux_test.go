@@ -116,10 +116,11 @@ func TestOneNameInEverySource(t *testing.T) {
 		why    string
 		start  func() *clrtest.Zoo
 		nested int // types with enclosing types, at least
+		root   string
 	}{
-		{"9.0.5", func() *clrtest.Zoo { z := bed.Start(t, "zoo9", "generic 20"); z.Ready(t); return z }, 25},
-		{"3.1.2", func() *clrtest.Zoo { z := bed.Start(t, "zoo31", "generic 20"); z.Ready(t); return z }, 15},
-		{"10.0.9, a single-file server", func() *clrtest.Zoo { z := bed.StartServer(t); time.Sleep(6 * time.Second); return z }, 100},
+		{"9.0.5", func() *clrtest.Zoo { z := bed.Start(t, "zoo9", "generic 20"); z.Ready(t); return z }, 25, ""},
+		{"3.1.2", func() *clrtest.Zoo { z := bed.Start(t, "zoo31", "generic 20"); z.Ready(t); return z }, 15, ""},
+		{"10.0.9, a single-file server", func() *clrtest.Zoo { z := bed.StartServer(t); time.Sleep(6 * time.Second); return z }, 100, "net10"},
 	} {
 		t.Run(tt.why, func(t *testing.T) {
 			z := tt.start()
@@ -162,6 +163,16 @@ func TestOneNameInEverySource(t *testing.T) {
 			}
 			if limit := max(5, n/10); len(short) > limit {
 				t.Errorf("%d names stay short, more than %d", len(short), limit)
+			}
+
+			// On another machine, with the files below a folder.
+			f := fullname.NewFinder(filepath.Join(string(bed), tt.root))
+			defer f.Close()
+			if moved := one(t, nettrace.ReadWith(f, bytes.NewReader(trace), "x.nettrace")); !slices.Equal(moved.Types, walked.Types) {
+				t.Errorf("the trace, with a root: %s", difference(walked.Types, moved.Types))
+			}
+			if moved := one(t, ReadWith(f, bytes.NewReader(dump), "x.gcdump")); !slices.Equal(moved.Types, s.Types) {
+				t.Errorf("the .gcdump, with a root: %s", difference(s.Types, moved.Types))
 			}
 
 			// Without the files the table may say less, but nothing wrong.
