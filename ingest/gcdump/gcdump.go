@@ -31,10 +31,13 @@
 //
 // # Names
 //
-// Names are canonical. Nested types come without namespace and enclosing
-// types, because the runtime sends them so; a name that a generic argument
-// spells in full is completed. Types of the same short name cannot be told
-// apart and are summed.
+// Names are canonical. Nested types come without namespace and enclosing types,
+// because the runtime sends them so, and are completed: from the file of the
+// module, where it can be found and defines all that the dump has of it; else
+// from the table of class libraries; else where a generic argument spells the
+// name. The file holds no identity of a module, so that a file on disk is taken
+// for the build that ran, and a warning says so. A name that fits several types
+// stays short, and types of one short name are summed.
 //
 // # Limits
 //

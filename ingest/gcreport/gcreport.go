@@ -37,8 +37,9 @@
 //
 // # Limits
 //
-// Names are treated as in package gcdump and have the same limits. Read wants
-// lines below a megabyte.
+// Names are treated as in package gcdump and have the same limits; as a report
+// has the file names of modules only, their files are looked for below a root
+// that is given. Read wants lines below a megabyte.
 package gcreport
 
 import (
