@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -239,20 +240,47 @@ func (f *Finder) Each(module string, use func(name string, image io.ReaderAt, si
 }
 
 // hosts returns the single-file programs of the folder in which the module
-// would stand, or of the root.
+// would stand, and of the root itself.
 func (f *Finder) hosts(module string) []*host {
-	dir := f.root
-	if dir == "" {
+	if f.root == "" {
 		if !local(module) {
 			return nil
 		}
-		dir = filepath.Dir(module)
+		return f.hostsIn(filepath.Dir(module))
 	}
+	below := strings.TrimPrefix(path.Dir(path.Clean("/"+slashed(module))), "/")
+	if below == "" {
+		below = "."
+	}
+	out := slices.Clone(f.hostsIn(below))
+	if below != "." {
+		out = append(out, f.hostsIn(".")...)
+	}
+	return out
+}
+
+// hostsIn looks for single-file programs in one folder, which is below the
+// root where there is one.
+func (f *Finder) hostsIn(dir string) []*host {
 	if known, ok := f.folders[dir]; ok || len(f.folders) >= maxFolders {
 		return known
 	}
 	f.folders[dir] = nil
-	entries, err := os.ReadDir(dir)
+	open := func(name string) (*os.File, error) { return os.Open(name) }
+	if f.root != "" {
+		r, err := os.OpenRoot(f.root)
+		if err != nil {
+			return nil
+		}
+		defer r.Close()
+		open = r.Open
+	}
+	folder, err := open(dir)
+	if err != nil {
+		return nil
+	}
+	entries, err := folder.ReadDir(-1)
+	folder.Close()
 	if err != nil {
 		return nil
 	}
@@ -272,7 +300,7 @@ func (f *Finder) hosts(module string) []*host {
 		if f.searched += l.size; f.searched > maxSearched {
 			break
 		}
-		file, err := os.Open(l.path)
+		file, err := open(l.path)
 		if err != nil {
 			continue
 		}

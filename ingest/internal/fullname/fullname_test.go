@@ -130,6 +130,7 @@ func TestWhereFilesAre(t *testing.T) {
 		"root/old/Shop.dll":     other,
 		"flat/SHOP.DLL":         clrtest.ModuleFile(shop...),
 		"single/shop":           single("Shop.dll", clrtest.ModuleFile(shop...)),
+		"wrap/app/shop":         single("Shop.dll", clrtest.ModuleFile(shop...)),
 		"single/libx.so":        single("Shop.dll", other),
 		"none/readme":           make([]byte, 2<<20),
 		"broken/Shop.dll":       []byte("MZ, but no module"),
@@ -144,6 +145,7 @@ func TestWhereFilesAre(t *testing.T) {
 		{"a file name alone", "flat", `Shop.dll`, "Shop.Cart+Line"},
 		{"a file name alone without a root", "", `Shop.dll`, "Line"},
 		{"a single-file program", "", filepath.Join(dir, "single/Shop.dll"), "Shop.Cart+Line"},
+		{"a single-file program at its place below the root", "wrap", "/app/Shop.dll", "Shop.Cart+Line"},
 		{"a single-file program below the root", "single", `D:\else\Shop.dll`, "Shop.Cart+Line"},
 		{"no bundle in the executable", "", filepath.Join(dir, "none/Shop.dll"), "Line"},
 		{"a file that is no module", "", filepath.Join(dir, "broken/Shop.dll"), "Line"},
@@ -198,6 +200,9 @@ func TestRootKeepsInside(t *testing.T) {
 	f := NewFinder(filepath.Join(dir, "root"))
 	if _, got := resolve(t, f, "/app/Shop.dll", "Line"); got["Line"] != "Line" {
 		t.Error(got)
+	}
+	if _, err := f.Types("/../outside/Shop.dll", nil); !errors.Is(err, fs.ErrNotExist) {
+		t.Error(err)
 	}
 	if _, err := f.Types("/app/../../outside/Shop.dll", nil); !errors.Is(err, fs.ErrNotExist) {
 		t.Error(err)
