@@ -122,7 +122,9 @@ type OpenImage func(m Module) (image interface {
 // Resolve looks up the full names of nested types in the metadata of their
 // modules, as far as the modules are known and can be opened. A file that is
 // not the build the process runs, by the identity in its debug directory or by
-// a type's name that differs, is not believed. A record is looked up once.
+// a type's name that differs, is not believed; of one without identity the
+// caller knows best, as who opens what the process has loaded. A record is looked
+// up once.
 func (t *Types) Resolve(open OpenImage) {
 	t.resolve(func(m Module, use func(io.ReaderAt, int64) error) error {
 		image, size, err := open(m)
@@ -132,6 +134,9 @@ func (t *Types) Resolve(open OpenImage) {
 		defer image.Close()
 		return use(image, size)
 	})
+	for _, m := range t.modules {
+		m.assumed = false
+	}
 }
 
 // eachImage hands the files that may be the module to use until it returns nil.

@@ -93,7 +93,7 @@ func (c *Collector) count(w *walk, r *Walk, doubt func(string, ...any)) error {
 	var rows []heap.Type
 	var unknown int
 	var short []int // rows
-	var queries []fullname.Query
+	var ids []uint64
 	assumed := map[string]bool{} // files
 	over := w.tally.overflow
 	w.tally.all(func(id, count, bytes uint64) {
@@ -109,20 +109,17 @@ func (c *Collector) count(w *walk, r *Walk, doubt func(string, ...any)) error {
 		case names.short[id]:
 			short = append(short, len(rows))
 		}
-		path, taken := names.module(id)
-		if taken {
+		if path, taken := names.module(id); taken {
 			assumed[fullname.BaseName(path)] = true
 		}
-		q := fullname.Query{Module: path}
-		q.Name, _ = heap.ParseTypeName(name)
-		queries = append(queries, q)
+		ids = append(ids, id)
 		rows = append(rows, heap.Type{Name: name, Count: int64(count), Bytes: int64(bytes)})
 	})
 	if over {
 		return fmt.Errorf("heap walk at %#x: %w", w.offset, heap.ErrOverflow)
 	}
 	r.Types = len(rows)
-	notes, left := complete(rows, short, queries)
+	notes, left := names.complete(rows, short, ids)
 	for _, i := range short {
 		if _, ok := left[rows[i].Name]; ok {
 			r.ShortNames++
@@ -160,14 +157,18 @@ func (c *Collector) count(w *walk, r *Walk, doubt func(string, ...any)) error {
 // complete names the short rows by the table of class libraries, where no
 // file of the module told. It returns where names come from, and the names that
 // stay short, with what they can stand for.
-func complete(rows []heap.Type, short []int, types []fullname.Query) (notes []string, left map[string][]string) {
+func (n *typeNamer) complete(rows []heap.Type, short []int, ids []uint64) (notes []string, left map[string][]string) {
 	if len(short) == 0 {
 		return nil, nil
 	}
+	types := make([]fullname.Query, len(rows))
 	for i := range types {
-		if len(types[i].Name.Chain) == 0 { // text that is no name
-			types[i].Name = heap.TypeName{Chain: []heap.NamePart{{Name: rows[i].Name}}}
+		name, ok := heap.ParseTypeName(rows[i].Name)
+		if !ok {
+			name = heap.TypeName{Chain: []heap.NamePart{{Name: rows[i].Name}}}
 		}
+		module, _ := n.module(ids[i])
+		types[i] = fullname.Query{Name: name, Module: module}
 	}
 	var f *fullname.Finder // files were asked already, by token
 	found := f.Resolve(types)
