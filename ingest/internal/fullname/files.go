@@ -202,11 +202,6 @@ func (f *Finder) openFile(path string) (Image, int64, error) {
 	return file, st.Size(), nil
 }
 
-// part is a piece of a file that stays open.
-type part struct{ io.ReaderAt }
-
-func (part) Close() error { return nil }
-
 // Each opens the files that may be the module, the likeliest first, until use
 // returns nil. The name given to use tells the file among others. Each returns
 // the last error, or that there is no file.
