@@ -248,7 +248,12 @@ func versionText() string {
 			from = s.Value
 		}
 	}
-	if from = from[:min(12, len(from))]; from != "" && !strings.Contains(name, from) {
+	// Of a work tree that differs from its commit the stamp says so: abc-dirty.
+	hash, dirty, changed := strings.Cut(from, "-")
+	if from = hash[:min(12, len(hash))]; changed {
+		from += "-" + dirty
+	}
+	if from != "" && !strings.Contains(name, from) {
 		name += " " + from
 	}
 	return name + " " + info.GoVersion

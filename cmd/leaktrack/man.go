@@ -35,7 +35,7 @@ Examples:
 // becomes one paragraph and *.log is set in italics.
 func manPage(w io.Writer, app *cli.App, version, date string) error {
 	p := &page{}
-	p.macro(".TH", "LEAKTRACK", "1", cmp.Or(date, "not released"), "leaktrack "+version)
+	p.raw(`.TH LEAKTRACK 1 "%s" "leaktrack %s"`, cmp.Or(date, "not released"), version)
 	p.macro(".SH", "NAME")
 	p.raw("%s \\- %s", roff(app.Name), roff(app.Usage))
 	p.macro(".SH", "SYNOPSIS")
