@@ -181,7 +181,9 @@ func syncDir(path string) {
 // A file that is there already is an error, [fs.ErrExist], unless replace is set.
 func Backup(path, to string, replace bool, o Options) (size int64, err error) {
 	if size, err = backup(path, to, replace, o); err != nil {
-		return 0, fmt.Errorf("backing up store %s to %s: %w", path, to, advise(bare(err), errors.Is(err, fs.ErrNotExist)))
+		// What is missing is the store, or the folder of the copy.
+		_, missing := os.Stat(path)
+		return 0, fmt.Errorf("backing up store %s to %s: %w", path, to, advise(bare(err), missing != nil))
 	}
 	return size, nil
 }

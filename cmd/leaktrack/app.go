@@ -168,7 +168,7 @@ func newApp(c *console) *cli.App {
 	// VERB --help takes the one, help VERB the other.
 	cli.SubcommandHelpTemplate, cli.CommandHelpTemplate = verbHelp, verbHelp
 	cli.VersionPrinter = func(*cli.Context) { fmt.Fprintf(c.out, "leaktrack %s\n", versionText()) }
-	onUsage := func(_ *cli.Context, err error, _ bool) error { return usagef("%v", err) }
+	onUsage := func(ctx *cli.Context, err error, _ bool) error { return flagError(ctx, err) }
 	app := &cli.App{
 		Name:           "leaktrack",
 		HelpName:       "leaktrack",

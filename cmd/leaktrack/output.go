@@ -55,16 +55,19 @@ func mayWrite(path string, force bool) error {
 	return fmt.Errorf("%s exists and was not made by leaktrack; --force overwrites it", path)
 }
 
+// cause drops the path from an error whose message names it already.
+func cause(err error) error {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		return pe.Err
+	}
+	return err
+}
+
 // writeFile writes a file whole or not at all: what was there stays until the
 // new content is complete. A device or pipe is written directly.
 func writeFile(path string, write func(io.Writer) error) error {
-	fail := func(err error) error {
-		var pe *fs.PathError
-		if errors.As(err, &pe) {
-			err = pe.Err
-		}
-		return fmt.Errorf("writing %s: %w", path, err)
-	}
+	fail := func(err error) error { return fmt.Errorf("writing %s: %w", path, cause(err)) }
 	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
 		if info.IsDir() {
 			return fmt.Errorf("writing %s: it is a folder", path)

@@ -16,6 +16,7 @@ import (
 var update = flag.Bool("update", false, "renew the golden texts inside the scripts; read them before commit")
 
 func TestMain(m *testing.M) {
+	playRoles()
 	testscript.Main(m, map[string]func(){
 		"leaktrack": func() {
 			os.Exit(run(context.Background(), os.Args, os.Stdin, os.Stdout, os.Stderr))
