@@ -83,7 +83,11 @@ func compact(path string, o Options) (before, after int64, err error) {
 // copyTo copies what db holds into a new file with the rights of the old one.
 func (db *DB) copyTo(temp string, like fs.FileInfo) error {
 	return guard(func() (err error) {
-		to, err := bbolt.Open(temp, 0o600, &bbolt.Options{NoSync: true, NoStatistics: true, FreelistType: bbolt.FreelistMapType})
+		to, err := bbolt.Open(temp, 0o600, &bbolt.Options{NoSync: true, NoStatistics: true, FreelistType: bbolt.FreelistMapType,
+			// A name that can be foreseen must be ours: nobody's link is followed.
+			OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
+				return os.OpenFile(name, flag|os.O_EXCL, mode)
+			}})
 		if err != nil {
 			return err
 		}

@@ -100,7 +100,7 @@ var failures = map[string]failure{
 	"input-missing":     {run: "ingest missing.log"},
 	"input-pattern":     {run: "ingest 'missing*.log'"},
 	"input-bad-pattern": {run: "ingest '[.log'"},
-	"input-forbidden":   {run: "ingest private.log", before: private("private.log"), nobody: true},
+	"input-forbidden":   {run: "ingest private.log", before: forbid("private.log"), nobody: true},
 	"input-empty":       {run: "ingest empty.log"},
 	"folder-empty":      {run: "ingest nothing", before: func(t *testing.T, s *scene) { makeFolder(t, s, "nothing", 0o777) }},
 	"folder-no-log":     {run: "ingest notes"},
@@ -149,7 +149,7 @@ var failures = map[string]failure{
 	"store-damaged-open":   {run: "--db shop.db trend", before: func(t *testing.T, s *scene) { check(t, os.Truncate(s.path("shop.db"), 20000)) }},
 	"store-damaged-values": {run: "--db shop.db db compact", before: damaged},
 	"store-locked":         {run: "--db shop.db trend", before: locked},
-	"store-read":           {run: "--db private.log trend", before: private("private.log"), nobody: true},
+	"store-read":           {run: "--db private.log trend", before: forbid("private.log"), nobody: true},
 	"store-write":          {run: "--db closed/x.db ingest good.log", before: func(t *testing.T, s *scene) { makeFolder(t, s, "closed", 0o555) }, nobody: true},
 	"store-no-folder":      {run: "--db none/x.db ingest good.log"},
 	"store-read-only":      {run: "--db disk/x.db ingest good.log", mount: "readonly"},
@@ -269,7 +269,7 @@ func makeFolder(t *testing.T, s *scene, name string, mode os.FileMode) {
 	check(t, os.Chmod(s.path(name), mode))
 }
 
-func private(name string) func(*testing.T, *scene) {
+func forbid(name string) func(*testing.T, *scene) {
 	return func(t *testing.T, s *scene) {
 		s.write(t, name, []byte("nobody's business\n"))
 		check(t, os.Chmod(s.path(name), 0))

@@ -466,7 +466,7 @@ func (i *ingestion) put(snapshots []*heap.Snapshot, name string) error {
 			}
 			i.touched[s.Process] = true
 			if !i.quiet {
-				fmt.Fprintf(i.console.out, "%s: %s at %s: %s, %s\n", name, unit.Clean(s.Process.String()), unit.Clock(s.Uptime), r.Outcome, report.Contents(s))
+				fmt.Fprintf(i.console.out, "%s: %s at %s: %s, %s\n", unit.Clean(name), unit.Clean(s.Process.String()), unit.Clock(s.Uptime), r.Outcome, report.Contents(s))
 			}
 			for _, w := range s.Warnings {
 				i.warn(w, name)

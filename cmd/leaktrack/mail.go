@@ -238,7 +238,7 @@ func (p *poster) post(ctx context.Context, f *findings) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		return m.Subject, writeFile(p.save, func(w io.Writer) error { _, err := w.Write(raw); return err })
+		return m.Subject, writeFile(p.save, private, func(w io.Writer) error { _, err := w.Write(raw); return err })
 	}
 	err = p.server.Send(ctx, m)
 	if err == nil {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 )
 
 // traceMark is what a .nettrace file begins with.
@@ -42,7 +41,7 @@ type traceFile struct {
 }
 
 func newTraceFile(path string) (*traceFile, error) {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	f, err := createBeside(path, private)
 	if err != nil {
 		return nil, cause(err)
 	}
