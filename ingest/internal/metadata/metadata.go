@@ -297,7 +297,7 @@ func (m *Module) typeDefRow(row uint32) (name, namespace string, err error) {
 	if name, err = m.string(index(b, m.stringSize)); err != nil {
 		return "", "", err
 	}
-	if name == "" {
+	if strings.TrimSpace(name) == "" { // blanks would vanish in a canonical name
 		return "", "", bad("type %d has no name", row)
 	}
 	namespace, err = m.string(index(b[m.stringSize:], m.stringSize))
