@@ -123,6 +123,7 @@ var failures = map[string]failure{
 	"trace-cut":         {run: "ingest --uptime 5s t.nettrace", before: cutTrace(100)},
 	"trace-no-walk":     {run: "ingest --uptime 5s t.nettrace", before: cutTrace(-102)},
 	"trace-version":     {run: "ingest t.nettrace", before: writes("t.nettrace", []byte("Nettrace\x00\x00\x00\x00\x07\x00\x00\x00\x00\x00\x00\x00"))},
+	"trace-broken":      {run: "ingest t.nettrace", before: func(t *testing.T, s *scene) { s.write(t, "t.nettrace", append(traceHead(), "UUUUUUUU"...)) }},
 	"gcdump-cut":        {run: "ingest d.gcdump", before: writes("d.gcdump", []byte("\x14\x00\x00\x00!FastSerialization.1\x05\x04\x01\x07\x00\x00\x00\x04\x00\x00\x00\x0a\x00\x00\x00GCHeapDump\x06"))},
 	"gcdump-version":    {run: "ingest d.gcdump", before: writes("d.gcdump", []byte("\x14\x00\x00\x00!FastSerialization.1\x05\x04\x01\x08\x00\x00\x00\x04\x00\x00\x00\x0a\x00\x00\x00GCHeapDump"+strings.Repeat("\x06", 30)))},
 	"core-pipe":         {run: "ingest c.core.gz", before: writes("c.core.gz", zipped(coreFileOf("9.0.5", elf.EM_X86_64)))},
@@ -130,6 +131,8 @@ var failures = map[string]failure{
 	"core-version":      {run: "ingest c.core", before: writes("c.core", coreFileOf("8.0.11", elf.EM_X86_64))},
 	"core-machine":      {run: "ingest c.core", before: writes("c.core", coreFileOf("9.0.5", elf.EM_S390))},
 	"core-cut":          {run: "ingest c.core", before: writes("c.core", coreFileOf("9.0.5", elf.EM_X86_64)[:600])},
+	"core-broken":       {run: "ingest c.core", before: writes("c.core", manySegments())},
+	"report-rows":       {run: "ingest --uptime 5m r.txt", before: writes("r.txt", []byte("32  GC Heap bytes\n1  GC Heap objects\n\n  Object Bytes     Count  Type\n"))},
 	"conflict":          {run: "ingest good.log changed.log"},
 	"ignore-missing":    {run: "--db shop.db check --ignore none.txt"},
 	"ignore-no-reason":  {run: "--db shop.db check --ignore ignore1.txt"},
@@ -178,6 +181,7 @@ var failures = map[string]failure{
 	"output-closed":    {run: "--db shop.db export > /dev/full"},
 	"core-exists":      {run: "core -o good.log App"},
 	"trace-exists":     {run: "ingest --pid PID --save-trace good.log", before: pretending("sessions")},
+	"trace-folder":     {run: "ingest --pid PID --quiet --save-trace none/x.nettrace", before: func(t *testing.T, s *scene) { s.set["PID"] = fmt.Sprint(zoo(t, "zoo9", "linked", "1")) }, bed: true},
 
 	// Running processes.
 	"live-none":         {run: "ingest --pid 4194304"},
@@ -204,11 +208,19 @@ var failures = map[string]failure{
 	"live-no-walk":      {run: "ingest --pid PID", before: pretending("nowalk")},
 	"live-dies":         {run: "ingest --pid PID", before: pretending("dies")},
 	"live-nonsense":     {run: "ingest --pid PID", before: pretending("badstream")},
+	"live-other-pid":    {run: "ingest --pid PID", before: pretending("otherpid")},
+	"live-answer":       {run: "ingest --pid PID", before: pretending("halfinfo")},
+	"live-no-tracing":   {run: "ingest --pid PID", before: pretending("notracing")},
+	"live-large":        {run: "ingest --pid PID", before: pretending("large sessions")},
+	"watch-no-walk":     {run: "watch --count 1 --sample=-1s PID", before: pretending("large sessions")},
+	"watch-nothing":     {run: "watch --count 1 --sample=-1s PID", before: pretending("sessions")},
 	"core-refused":      {run: "core -o x.core PID", before: pretending("good")},
 	"core-unable":       {run: "core -o x.core PID", before: pretending("nocores")},
 	"memory-user":       {run: "ingest --pid PID --method memory", before: pretending("nothing"), nobody: true, root: true},
 	"memory-debugger":   {run: "ingest --pid PID --method memory", before: debugged, bed: true},
 	"memory-no-runtime": {run: "ingest --pid PID --method memory", before: pretending("nothing")},
+	"memory-version":    {run: "ingest --pid PID --method memory", before: pretending("lib8.0.11")},
+	"memory-forbidden":  {run: "ingest --pid PID --method memory", before: pretending("undumpable"), nobody: true, root: true},
 	"watch-name":        {run: "watch Warehouse.Basket.Nobody"},
 
 	// Mail.
@@ -227,17 +239,23 @@ var failures = map[string]failure{
 	"mail-attach":         {run: "mail --to a@example.com --smtp localhost --attach cat"},
 	"mail-size":           {run: "mail --to a@example.com --smtp localhost --max-size big"},
 	"mail-unreachable":    {run: "--db shop.db mail --to a@example.com --smtp 127.0.0.1:1"},
-	"mail-no-starttls":    {run: "--db shop.db mail --to a@example.com --smtp ADDR", before: mailServer(mailRules{})},
-	"mail-no-tls":         {run: "--db shop.db mail --to a@example.com --smtp ADDR --tls implicit", before: mailServer(mailRules{})},
-	"mail-certificate":    {run: "--db shop.db mail --to a@example.com --smtp ADDR", before: mailServer(mailRules{tls: true})},
-	"mail-no-login":       {run: "--db shop.db mail --to a@example.com --smtp ADDR --ca ca.pem --user x --password-file pw", before: mailServer(mailRules{tls: true})},
-	"mail-login-kind":     {run: "--db shop.db mail --to a@example.com --smtp ADDR --ca ca.pem --user x --password-file pw --auth cram-md5", before: mailServer(mailRules{tls: true, login: true})},
-	"mail-login":          {run: "--db shop.db mail --to a@example.com --smtp ADDR --ca ca.pem --user x --password-file pw", before: mailServer(mailRules{tls: true, login: true})},
-	"mail-sender":         {run: "--db shop.db mail --to a@example.com --smtp ADDR --tls none", before: mailServer(mailRules{sender: 553})},
-	"mail-recipient":      {run: "--db shop.db mail --to a@example.com --smtp ADDR --tls none", before: mailServer(mailRules{recipient: 550})},
-	"mail-some":           {run: "--db shop.db mail --to a@example.com --to b@example.org --smtp ADDR --tls none", before: mailServer(mailRules{recipient: 550})},
-	"mail-refused":        {run: "--db shop.db mail --to a@example.com --smtp ADDR --tls none", before: mailServer(mailRules{data: 552})},
-	"mail-temporary":      {run: "--db shop.db mail --to a@example.com --smtp ADDR --tls none", before: mailServer(mailRules{sender: 451})},
+	"mail-silent": {run: "--db one.db mail --to a@example.com --smtp ADDR", before: func(t *testing.T, s *scene) {
+		runs(t, s, "--db", "one.db", "ingest", "good.log")
+		silentServer(t, s)
+		s.env = append(s.env, "LEAKTRACK_HASTY=1")
+	}},
+	"mail-no-greeting": {run: "--db shop.db mail --to a@example.com --smtp ADDR", before: hangsUp},
+	"mail-no-starttls": {run: "--db shop.db mail --to a@example.com --smtp ADDR", before: mailServer(mailRules{})},
+	"mail-no-tls":      {run: "--db shop.db mail --to a@example.com --smtp ADDR --tls implicit", before: mailServer(mailRules{})},
+	"mail-certificate": {run: "--db shop.db mail --to a@example.com --smtp ADDR", before: mailServer(mailRules{tls: true})},
+	"mail-no-login":    {run: "--db shop.db mail --to a@example.com --smtp ADDR --ca ca.pem --user x --password-file pw", before: mailServer(mailRules{tls: true})},
+	"mail-login-kind":  {run: "--db shop.db mail --to a@example.com --smtp ADDR --ca ca.pem --user x --password-file pw --auth cram-md5", before: mailServer(mailRules{tls: true, login: true})},
+	"mail-login":       {run: "--db shop.db mail --to a@example.com --smtp ADDR --ca ca.pem --user x --password-file pw", before: mailServer(mailRules{tls: true, login: true})},
+	"mail-sender":      {run: "--db shop.db mail --to a@example.com --smtp ADDR --tls none", before: mailServer(mailRules{sender: 553})},
+	"mail-recipient":   {run: "--db shop.db mail --to a@example.com --smtp ADDR --tls none", before: mailServer(mailRules{recipient: 550})},
+	"mail-some":        {run: "--db shop.db mail --to a@example.com --to b@example.org --smtp ADDR --tls none", before: mailServer(mailRules{recipient: 550})},
+	"mail-refused":     {run: "--db shop.db mail --to a@example.com --smtp ADDR --tls none", before: mailServer(mailRules{data: 552})},
+	"mail-temporary":   {run: "--db shop.db mail --to a@example.com --smtp ADDR --tls none", before: mailServer(mailRules{sender: 451})},
 
 	// Warnings.
 	"warn-incomplete":  {run: "ingest cut.log"},
@@ -340,41 +358,54 @@ func cutTrace(n int) func(*testing.T, *scene) {
 	}
 }
 
+var elfIdent = [16]byte{0x7f, 'E', 'L', 'F', byte(elf.ELFCLASS64), byte(elf.ELFDATA2LSB), 1}
+
+func put(w *bytes.Buffer, parts ...any) {
+	for _, p := range parts {
+		must(binary.Write(w, binary.LittleEndian, p))
+	}
+}
+
+// runtimePage is the first page of a runtime's image: as much as its headers.
+func runtimePage(machine elf.Machine) []byte {
+	const page = 4096
+	var b bytes.Buffer
+	put(&b, elf.Header64{Ident: elfIdent, Type: uint16(elf.ET_DYN), Machine: uint16(machine), Version: 1, Phoff: 64, Ehsize: 64, Phentsize: 56, Phnum: 1},
+		elf.Prog64{Type: uint32(elf.PT_LOAD), Filesz: page, Memsz: page})
+	return append(b.Bytes(), make([]byte, page-b.Len())...)
+}
+
 // coreFileOf makes a core with one segment, the first page of a runtime of the
 // given version, and the note that names its file. Without version there is none.
 func coreFileOf(version string, machine elf.Machine) []byte {
-	const base, page = 0x10000000, 4096
-	ident := [16]byte{0x7f, 'E', 'L', 'F', byte(elf.ELFCLASS64), byte(elf.ELFDATA2LSB), 1}
-	var image bytes.Buffer
-	put := func(w *bytes.Buffer, parts ...any) {
-		for _, p := range parts {
-			must(binary.Write(w, binary.LittleEndian, p))
-		}
-	}
-	put(&image, elf.Header64{Ident: ident, Type: uint16(elf.ET_DYN), Machine: uint16(machine), Version: 1, Phoff: 64, Ehsize: 64, Phentsize: 56, Phnum: 1},
-		elf.Prog64{Type: uint32(elf.PT_LOAD), Filesz: page, Memsz: page})
-	image.Write(make([]byte, page-image.Len()))
-
+	const base = 0x10000000
+	image := runtimePage(machine)
+	size := uint64(len(image))
 	path := "/usr/share/dotnet/shared/Microsoft.NETCore.App/" + version + "/libcoreclr.so\x00"
 	if version == "" {
 		path = "/usr/bin/sleep\x00"
 	}
-	var desc, note bytes.Buffer
-	put(&desc, uint64(1), uint64(1), uint64(base), uint64(base+page), uint64(0))
+	var desc, note, out bytes.Buffer
+	put(&desc, uint64(1), uint64(1), uint64(base), uint64(base+size), uint64(0))
 	desc.WriteString(path)
 	put(&note, uint32(5), uint32(desc.Len()), uint32(0x46494c45))
 	note.WriteString("CORE\x00\x00\x00\x00")
 	note.Write(desc.Bytes())
 	note.Write(make([]byte, (8-note.Len()%8)%8))
-
-	var out bytes.Buffer
 	at := uint64(64 + 2*56)
-	put(&out, elf.Header64{Ident: ident, Type: uint16(elf.ET_CORE), Machine: uint16(machine), Version: 1, Phoff: 64, Ehsize: 64, Phentsize: 56, Phnum: 2},
+	put(&out, elf.Header64{Ident: elfIdent, Type: uint16(elf.ET_CORE), Machine: uint16(machine), Version: 1, Phoff: 64, Ehsize: 64, Phentsize: 56, Phnum: 2},
 		elf.Prog64{Type: uint32(elf.PT_NOTE), Off: at, Filesz: uint64(note.Len())},
-		elf.Prog64{Type: uint32(elf.PT_LOAD), Off: at + uint64(note.Len()), Vaddr: base, Filesz: page, Memsz: page})
+		elf.Prog64{Type: uint32(elf.PT_LOAD), Off: at + uint64(note.Len()), Vaddr: base, Filesz: size, Memsz: size})
 	out.Write(note.Bytes())
-	out.Write(image.Bytes())
+	out.Write(image)
 	return out.Bytes()
+}
+
+// manySegments is the head of a core that promises more than it holds.
+func manySegments() []byte {
+	b := coreFileOf("9.0.5", elf.EM_X86_64)[:200]
+	binary.LittleEndian.PutUint16(b[56:], 1000)
+	return b
 }
 
 func otherBolt(t *testing.T, s *scene) {
@@ -558,6 +589,23 @@ func mailServer(rules mailRules) func(*testing.T, *scene) {
 		s.set["ADDR"] = l.Addr().String()
 		s.write(t, "pw", []byte("secret\n"))
 	}
+}
+
+// hangsUp takes a connection, and ends it.
+func hangsUp(t *testing.T, s *scene) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	check(t, err)
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			c.Close()
+		}
+	}()
+	s.set["ADDR"] = l.Addr().String()
 }
 
 // silentServer takes a connection and says nothing.

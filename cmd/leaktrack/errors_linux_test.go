@@ -250,7 +250,7 @@ func (s *scene) command(t *testing.T, f failure) (int, string) {
 	}
 	if f.nobody && root {
 		cmd.Path = s.exe
-		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: 65534, Gid: 65534}
+		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: nobody, Gid: nobody}
 	}
 	if strings.Contains(f.run, "> /dev/full") {
 		cmd.Args = cmd.Args[:len(cmd.Args)-2]

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
+	"debug/elf"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -26,6 +27,8 @@ import (
 // A pretender is this test binary, playing a process that is or is not of .NET.
 // What it plays is told by words in LEAKTRACK_PRETEND:
 //
+//	large    it takes 350 MiB of memory
+//	undumpable  it belongs to nobody, who may not debug it all the same
 //	thread   it has a thread of a .NET runtime
 //	libV     it has mapped the runtime of version V
 //	dead     there is a socket that nobody listens to
@@ -54,13 +57,21 @@ func pretend(words []string) {
 			dir := filepath.Join(os.Getenv("TMPDIR"), "Microsoft.NETCore.App", w[3:])
 			must(os.MkdirAll(dir, 0o755))
 			path := filepath.Join(dir, "libcoreclr.so")
-			must(os.WriteFile(path, make([]byte, 4096), 0o644))
+			must(os.WriteFile(path, runtimePage(elf.EM_X86_64), 0o644))
 			f, err := os.Open(path)
 			must(err)
 			_, err = unix.Mmap(int(f.Fd()), 0, 4096, unix.PROT_READ, unix.MAP_PRIVATE)
 			must(err)
 		case w == "gone":
 			must(os.RemoveAll(os.Getenv("TMPDIR")))
+		case w == "large":
+			large, err := unix.Mmap(-1, 0, 350<<20, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_POPULATE)
+			must(err)
+			defer runtime.KeepAlive(large)
+		case w == "undumpable":
+			must(unix.Setresgid(nobody, nobody, nobody))
+			must(unix.Setresuid(nobody, nobody, nobody))
+			must(unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0))
 		case w == "nothing", w == "contained":
 		case w == "file":
 			must(os.WriteFile(socketPath(), nil, 0o600))
@@ -87,6 +98,9 @@ func pretend(words []string) {
 	fmt.Println("ready")
 	time.Sleep(2 * time.Minute)
 }
+
+// nobody is a user without rights.
+const nobody = 65534
 
 func must(err error) {
 	if err != nil {
@@ -133,7 +147,15 @@ func answer(c net.Conn, kind string) {
 	const unknown, failed = 0x80131385, 0x80004005
 	switch {
 	case set == 4 && id == 8: // who are you
-		b := binary.LittleEndian.AppendUint64(number(1), uint64(os.Getpid()))
+		pid := os.Getpid()
+		if kind == "otherpid" {
+			pid = 4242
+		}
+		b := binary.LittleEndian.AppendUint64(number(1), uint64(pid))
+		if kind == "halfinfo" {
+			send(0, b)
+			return
+		}
 		b = append(b, make([]byte, 16)...)
 		for _, s := range []string{"/app/Fake", "Linux", "x64", "Fake", "9.0.5", "linux-x64"} {
 			u := utf16.Encode([]rune(s + "\x00"))
@@ -145,7 +167,7 @@ func answer(c net.Conn, kind string) {
 		send(0, b)
 	case set == 1 && kind != "nocores":
 		send(0xff, number(failed))
-	case set != 2 || id == 6 || id == 7:
+	case set != 2, id == 6, id == 7, kind == "notracing":
 		send(0xff, number(unknown))
 	case id == 1: // stop a session: it has none that is open
 		send(0, payload)

@@ -315,10 +315,11 @@ func (c *console) ingestLive(ctx *cli.Context) error {
 				target = besides(path, strconv.Itoa(attempt))
 			}
 			f, err := newTraceFile(target)
-			if err == nil {
-				saved = append(saved, target)
+			if err != nil {
+				return nil, err
 			}
-			return f, err
+			saved = append(saved, target)
+			return f, nil
 		}
 	}
 	s, stats, err := t.Snapshot(ctx.Context, o)

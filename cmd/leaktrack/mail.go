@@ -120,9 +120,12 @@ type poster struct {
 // mostMail is below what any server takes, and loads on a phone at once.
 const mostMail = 1000 * 1000
 
-// mailRetry holds the waits before further attempts; nil is what package mail
-// does. Tests shorten them.
-var mailRetry []time.Duration
+// mailRetry holds the waits before further attempts, mailTimeout that for an
+// answer; the zero values are what package mail does. Tests shorten them.
+var (
+	mailRetry   []time.Duration
+	mailTimeout time.Duration
+)
 
 // newPoster reads [mailFlags], and --save where the verb has it.
 func newPoster(ctx *cli.Context) (*poster, error) {
@@ -154,7 +157,7 @@ func newPoster(ctx *cli.Context) (*poster, error) {
 	if p.save != "" {
 		return p, nil
 	}
-	p.server = mail.Server{Address: ctx.String("smtp"), Hello: asciiHost(host), Retry: mailRetry}
+	p.server = mail.Server{Address: ctx.String("smtp"), Hello: asciiHost(host), Retry: mailRetry, Timeout: mailTimeout}
 	return p, p.secure(ctx)
 }
 

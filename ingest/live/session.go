@@ -150,7 +150,7 @@ func (f *facts) open(ctx context.Context, cmds []command, req collectRequest, wa
 		}
 		if err != nil {
 			if errors.As(err, &he) && he == hrUnknownCommand && ReasonOf(err) == "" {
-				err = &Error{PID: f.pid, Reason: TooOld, Msg: "its runtime knows no tracing", Err: err}
+				err = &Error{PID: f.pid, Reason: TooOld, Msg: "its runtime knows no tracing", Err: err, Remedy: ".NET Core 3.0 or newer is needed"}
 			}
 			return nil, cmd, err
 		}
