@@ -448,11 +448,12 @@ func locked(t *testing.T, s *scene) {
 	t.Cleanup(func() { f.Close() })
 }
 
-// lockedBriefly lets go as soon as the command has looked for the lock once.
+// lockedBriefly lets go as soon as the command has said that it waits.
 func lockedBriefly(t *testing.T, s *scene) {
 	f := lock(t, s)
 	s.env = append(s.env, "LEAKTRACK_PATIENT=1")
-	time.AfterFunc(time.Second, func() { f.Close() })
+	s.said = func() { f.Close() }
+	t.Cleanup(s.said)
 }
 
 func calm(t *testing.T, s *scene) {
@@ -612,8 +613,18 @@ func hangsUp(t *testing.T, s *scene) {
 func silentServer(t *testing.T, s *scene) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	check(t, err)
-	t.Cleanup(func() { l.Close() })
 	s.set["ADDR"] = l.Addr().String()
+	s.connected = make(chan bool)
+	done := make(chan bool)
+	t.Cleanup(func() { l.Close(); close(done) })
+	go func() {
+		c, err := l.Accept()
+		close(s.connected)
+		if err == nil {
+			<-done
+			c.Close()
+		}
+	}()
 }
 
 // errorInputs are the files in the folder of every failure.

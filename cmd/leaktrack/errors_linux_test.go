@@ -103,7 +103,7 @@ type failure struct {
 	mount string
 	// bed says that it needs a real runtime; TestLiveErrors makes it happen.
 	bed bool
-	// interrupt sends Ctrl-C after a while.
+	// interrupt sends Ctrl-C as soon as the command is connected to silentServer.
 	interrupt bool
 }
 
@@ -114,6 +114,23 @@ type scene struct {
 	exe string // this test binary, where anybody may run it
 	set map[string]string
 	env []string
+	// said, if set, is called when the command has written to standard error.
+	said func()
+	// connected is closed when silentServer has been reached.
+	connected chan bool
+}
+
+// listener collects what is written to it and tells of it.
+type listener struct {
+	text strings.Builder
+	said func()
+}
+
+func (l *listener) Write(p []byte) (int, error) {
+	if l.said != nil {
+		l.said()
+	}
+	return l.text.Write(p)
 }
 
 func (s *scene) path(name string) string { return filepath.Join(s.dir, name) }
@@ -233,7 +250,7 @@ func (s *scene) command(t *testing.T, f failure) (int, string) {
 	cmd.Env = append(os.Environ(), "LEAKTRACK_AS_COMMAND=1", "LEAKTRACK_DB=", "LEAKTRACK_SMTP_PASSWORD=", "LEAKTRACK_MOUNT="+f.mount, "NO_COLOR=1", "TZ=UTC")
 	cmd.Env = append(cmd.Env, s.env...)
 	cmd.Stdin = strings.NewReader(f.stdin)
-	var errOut bytes.Buffer
+	errOut := listener{said: s.said}
 	cmd.Stderr = &errOut
 	cmd.SysProcAttr = &syscall.SysProcAttr{}
 	root := os.Geteuid() == 0
@@ -263,14 +280,17 @@ func (s *scene) command(t *testing.T, f failure) (int, string) {
 	}
 	if f.interrupt {
 		cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
-		time.AfterFunc(500*time.Millisecond, cancel)
+		go func() {
+			<-s.connected
+			cancel()
+		}()
 	}
 	err := cmd.Run()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) && !errors.Is(err, context.Canceled) {
 		t.Fatal(err)
 	}
-	return cmd.ProcessState.ExitCode(), errOut.String()
+	return cmd.ProcessState.ExitCode(), errOut.text.String()
 }
 
 // publicCopy copies the test binary to where anybody may run it. It must be
