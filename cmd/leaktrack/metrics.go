@@ -67,7 +67,7 @@ func (c *console) metrics(ctx *cli.Context) error {
 	o.Choose = func(infos []store.ProcessInfo) []metrics.Process {
 		return named(infos, func(r reference) bool { return text == "" || r.matches(text) })
 	}
-	l, err := c.listenMetrics(ctx.String("listen"))
+	l, err := c.listenMetrics("listen", ctx.String("listen"))
 	if err != nil {
 		return err
 	}
@@ -113,9 +113,14 @@ func named(infos []store.ProcessInfo, wanted func(reference) bool) []metrics.Pro
 	return out
 }
 
-// listenMetrics opens the address and warns where others can reach it.
-func (c *console) listenMetrics(address string) (net.Listener, error) {
+// listenMetrics opens the address that a flag gives, and warns where others can
+// reach it.
+func (c *console) listenMetrics(flag, address string) (net.Listener, error) {
 	l, loopback, err := metrics.Listen(address)
+	var wrong metrics.AddressError
+	if errors.As(err, &wrong) {
+		return nil, usagef("--%s %v", flag, err)
+	}
 	if err == nil && !loopback {
 		c.say("warning: whoever reaches %s can read the names of processes and types: there is no login and no encryption", l.Addr())
 	}
@@ -127,7 +132,7 @@ func metricsURL(l net.Listener) string { return "http://" + l.Addr().String() + 
 // serveStored serves what a watch stores, as long as ctx lasts: the process that put was
 // given last. It returns the put to use.
 func (c *console) serveStored(ctx context.Context, address string, o metrics.Options, put func(*heap.Snapshot) error) (func(*heap.Snapshot) error, error) {
-	l, err := c.listenMetrics(address)
+	l, err := c.listenMetrics("metrics", address)
 	if err != nil {
 		return nil, err
 	}

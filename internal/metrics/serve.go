@@ -33,19 +33,25 @@ const (
 	mostScrapes = 8
 )
 
+// AddressError is a text that is no address, where others are addresses that
+// cannot be had.
+type AddressError string
+
+func (e AddressError) Error() string { return string(e) }
+
 // Listen opens the address, host:port. It reports whether only this machine
 // reaches it. A host must be given, so that nobody opens a port to the world
-// by leaving something out.
+// by leaving something out. The error is an [AddressError] if the text is wrong.
 func Listen(address string) (l net.Listener, loopback bool, err error) {
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
-		return nil, false, fmt.Errorf("%q is no HOST:PORT, such as %s", address, DefaultListen)
+		return nil, false, AddressError(fmt.Sprintf("%q is no HOST:PORT, such as %s", address, DefaultListen))
 	}
 	if host == "" {
-		return nil, false, fmt.Errorf("%q names no address: 127.0.0.1:%s is for this machine, 0.0.0.0:%s for everybody", address, port, port)
+		return nil, false, AddressError(fmt.Sprintf("%q names no address: 127.0.0.1:%s is for this machine, 0.0.0.0:%s for everybody", address, port, port))
 	}
 	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
-		return nil, false, fmt.Errorf("%q: the port is a number up to 65535, 0 for a free one", address)
+		return nil, false, AddressError(fmt.Sprintf("%q: the port is a number up to 65535, 0 for a free one", address))
 	}
 	l, err = net.Listen("tcp", net.JoinHostPort(host, port))
 	if err != nil {
