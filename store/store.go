@@ -37,6 +37,9 @@ type Options struct {
 	// Waiting, unless nil, is called once, as soon as it is known that another
 	// process holds the lock and before the wait.
 	Waiting func(path string)
+	// Verified, unless nil, spares the check of a file that has not changed since
+	// it was closed by an Open with the same Verified.
+	Verified *Verified
 
 	// noSync leaves out the syncs, to time the work without the disk.
 	noSync bool
@@ -51,9 +54,14 @@ type DB struct {
 	path     string
 	readOnly bool
 	bolt     *bbolt.DB
+	file     *os.File // the one that bolt works on, which closes it
+	noSync   bool
+	verified *Verified
 
-	mu sync.Mutex // held while writing
-	w  *writer    // what Put knows of the file; nil after a failed one
+	mu     sync.Mutex // held while writing
+	w      *writer    // what Put knows of the file; nil after a failed one
+	failed error      // of a commit; nothing more is written
+	closed bool
 }
 
 // Open opens the store in the file path. Unless o says ReadOnly the file is
@@ -147,6 +155,7 @@ func (db *DB) open(o Options) error {
 	}
 	if err == nil {
 		db.bolt.AllocSize = growStep
+		db.file, db.noSync, db.verified = a.file, o.noSync, o.Verified
 		if a.fresh {
 			// Where the check was made without a lock, somebody may have been
 			// faster.
@@ -291,6 +300,9 @@ func (a *acquirer) checkOnce(f *os.File) error {
 		a.fresh = true
 		return nil
 	}
+	if a.o.Verified.holds(f, info) {
+		return nil
+	}
 	a.fresh, err = verify(f, size)
 	return err
 }
@@ -307,19 +319,17 @@ func (db *DB) isFresh() (fresh bool, err error) {
 
 // create makes the buckets of a new store, in one transaction.
 func (db *DB) create(o Options) error {
-	err := guard(func() error {
-		return db.bolt.Update(func(tx *bbolt.Tx) error {
-			b, err := tx.CreateBucket(bucketMeta)
+	err := db.update(func(tx *bbolt.Tx) error {
+		b, err := tx.CreateBucket(bucketMeta)
+		if err == nil {
+			err = b.Put(keyVersion, []byte{formatVersion})
+		}
+		for _, name := range [][]byte{bucketPrograms, bucketProcesses} {
 			if err == nil {
-				err = b.Put(keyVersion, []byte{formatVersion})
+				_, err = tx.CreateBucket(name)
 			}
-			for _, name := range [][]byte{bucketPrograms, bucketProcesses} {
-				if err == nil {
-					_, err = tx.CreateBucket(name)
-				}
-			}
-			return err
-		})
+		}
+		return err
 	})
 	if err == nil && !o.noSync {
 		syncDir(db.path)
@@ -355,6 +365,14 @@ func (db *DB) Path() string { return db.path }
 func (db *DB) Close() error {
 	db.mu.Lock()
 	defer db.mu.Unlock()
+	if !db.closed {
+		db.closed = true
+		if db.failed != nil {
+			db.verified.forget()
+		} else {
+			db.verified.remember(db.file)
+		}
+	}
 	if err := guard(db.bolt.Close); err != nil {
 		return fmt.Errorf("closing store %s: %w", db.path, err)
 	}
