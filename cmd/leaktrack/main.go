@@ -10,11 +10,16 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"syscall"
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	status := run(ctx, os.Args, os.Stdin, os.Stdout, os.Stderr)
-	stop()
-	os.Exit(status)
+func main() { os.Exit(mainStatus()) }
+
+// mainStatus runs the command until it ends or is asked to: by Ctrl-C or by
+// SIGTERM, which service managers and container runtimes send. A second signal
+// ends it at once; what was reported as stored is safe then, too.
+func mainStatus() int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	return run(ctx, os.Args, os.Stdin, os.Stdout, os.Stderr)
 }
