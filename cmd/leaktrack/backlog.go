@@ -6,12 +6,20 @@ import (
 
 // backlog holds the snapshots that the store does not take now: its disk is
 // full, or another has it. It is bounded, cheap samples by number and tables by
-// their memory. What is over the bound is thinned out evenly, every second one
-// of its kind, so that the trend bridges the gap.
+// their memory. A kind that reaches its bound is thinned out evenly: every second
+// one goes, and from then on every second one that comes, so that the trend
+// bridges the gap.
 type backlog struct {
 	waiting []*heap.Snapshot
-	size    int // bytes of the tables, about
-	dropped int // since the store took the last one
+	dropped int // since there was nothing in it
+	tables  lane
+	samples lane
+}
+
+// lane is one kind of snapshots in a backlog.
+type lane struct {
+	number, size int // size in bytes, about
+	every, seen  int // of those that came, every so manieth was taken
 }
 
 const (
@@ -28,48 +36,48 @@ func sizeOf(s *heap.Snapshot) int {
 	return n
 }
 
+func (b *backlog) lane(s *heap.Snapshot) *lane {
+	if s.CountersOnly() {
+		return &b.samples
+	}
+	return &b.tables
+}
+
+func (l *lane) full() bool {
+	return l.number > maxWaiting || l.size > maxWaitingBytes && l.number > 2
+}
+
 func (b *backlog) add(s *heap.Snapshot) {
+	l := b.lane(s)
+	l.every = max(l.every, 1)
+	l.seen++
+	if (l.seen-1)%l.every != 0 {
+		b.dropped++
+		return
+	}
 	b.waiting = append(b.waiting, s)
-	if !s.CountersOnly() {
-		b.size += sizeOf(s)
-	}
-	samples := 0
-	for _, s := range b.waiting {
-		if s.CountersOnly() {
-			samples++
-		}
-	}
-	if samples > maxWaiting {
-		b.thin(true)
-	}
-	for b.size > maxWaitingBytes && len(b.waiting)-samples > 2 {
-		before := len(b.waiting)
-		b.thin(false)
-		if len(b.waiting) == before {
-			break
-		}
+	l.number++
+	l.size += sizeOf(s)
+	if l.full() {
+		l.every *= 2
+		b.thin(l)
 	}
 }
 
-// thin drops every second one of a kind. The first and the last stay.
-func (b *backlog) thin(samples bool) {
-	last := len(b.waiting) - 1
+// thin drops every second one of a lane.
+func (b *backlog) thin(l *lane) {
 	n := 0
 	kept := b.waiting[:0]
-	for i, s := range b.waiting {
-		drop := false
-		if s.CountersOnly() == samples {
-			drop = n%2 == 1 && i < last
-			n++
+	for _, s := range b.waiting {
+		if b.lane(s) == l {
+			if n++; n%2 == 0 {
+				b.dropped++
+				l.number--
+				l.size -= sizeOf(s)
+				continue
+			}
 		}
-		if !drop {
-			kept = append(kept, s)
-			continue
-		}
-		b.dropped++
-		if !samples {
-			b.size -= sizeOf(s)
-		}
+		kept = append(kept, s)
 	}
 	clear(b.waiting[len(kept):])
 	b.waiting = kept
@@ -77,15 +85,16 @@ func (b *backlog) thin(samples bool) {
 
 // next takes the oldest one off.
 func (b *backlog) next() {
-	if s := b.waiting[0]; !s.CountersOnly() {
-		b.size -= sizeOf(s)
-	}
+	s := b.waiting[0]
+	l := b.lane(s)
+	l.number--
+	l.size -= sizeOf(s)
 	b.waiting[0] = nil
 	b.waiting = b.waiting[1:]
-	if len(b.waiting) == 0 {
-		b.waiting = nil
-	}
 }
+
+// reset is called when nothing waits any more.
+func (b *backlog) reset() { *b = backlog{} }
 
 // of returns what waits of one process.
 func (b *backlog) of(p heap.Process) []*heap.Snapshot {

@@ -480,7 +480,7 @@ func (w *watcher) keep(s *heap.Snapshot) {
 		w.say("watching goes on; until the store takes snapshots again they wait in memory, %s samples and %s of tables at most", unit.Count(maxWaiting), unit.Bytes(maxWaitingBytes))
 	}
 	if w.backlog.dropped > 0 && dropped == 0 {
-		w.say("so much waits that every second of the waiting %s was dropped; this will be repeated and not be said again", droppedKind(s))
+		w.say("so much waits that every second of the waiting %s was dropped and so will be those to come; this is not said again", droppedKind(s))
 	}
 	if err == nil && w.outage {
 		w.outage = false
@@ -489,7 +489,9 @@ func (w *watcher) keep(s *heap.Snapshot) {
 			text += fmt.Sprintf(", %s were dropped", unit.Count(n))
 		}
 		w.say("%s", text)
-		w.backlog.dropped = 0
+	}
+	if err == nil {
+		w.backlog.reset()
 	}
 }
 

@@ -325,28 +325,6 @@ func TestWatchSaysWhatItLost(t *testing.T) {
 	}
 }
 
-// A month of watching: what is waiting stays bounded, and judging costs no
-// more than its share.
-func TestWatchForAMonth(t *testing.T) {
-	b := newBench()
-	b.every, b.sample, b.length = 10*time.Minute, time.Minute, 30*24*time.Hour
-	b.putErr = errors.New("no space left on device")
-	judged := 0
-	b.judge = func(heap.Process, []store.Key, []*heap.Snapshot) (report.Named, error) {
-		judged++
-		return report.Named{Result: &trend.Result{}}, nil
-	}
-	if err := b.run(t.Context(), b.find, "App"); !errors.Is(err, errReported) {
-		t.Fatal(err)
-	}
-	if n := len(b.target.walked); n != 30*24*6 {
-		t.Errorf("%d walks", n)
-	}
-	if n := len(b.backlog.waiting); n > maxWaiting+30*24*6 {
-		t.Errorf("%d snapshots wait", n)
-	}
-}
-
 // What the store will never take does not hold up what comes after it.
 func TestWatchGoesOnBehindAConflict(t *testing.T) {
 	b := newBench()
