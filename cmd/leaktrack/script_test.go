@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/binary"
 	"errors"
 	"flag"
@@ -15,13 +14,11 @@ import (
 
 var update = flag.Bool("update", false, "renew the golden texts inside the scripts; read them before commit")
 
-func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){
-		"leaktrack": func() {
-			os.Exit(run(context.Background(), os.Args, os.Stdin, os.Stdout, os.Stderr))
-		},
-	})
-}
+// programs are what the test binary is when it is started by another name; they
+// are in $PATH.
+var programs = map[string]func(){"leaktrack": main}
+
+func TestMain(m *testing.M) { testscript.Main(m, programs) }
 
 // TestScripts runs the command as a user would: each script is a folder of
 // inputs, calls, and what they must print.
