@@ -282,16 +282,11 @@ func (a *acquirer) checkOnce(f *os.File) error {
 	}
 	size := info.Size()
 	a.fresh = false
-	if size > 0 {
-		m, err := readMeta(f, size)
-		// Before its first commit a file holds nothing: a shorter one
-		// is of a process killed while creating it.
-		if err == nil && m.txid < firstCommit && size < 4*m.pageSize && !a.o.ReadOnly {
-			if err := f.Truncate(0); err != nil {
-				return err
-			}
-			size = 0
+	if size > 0 && !a.o.ReadOnly && unfinished(f, size) {
+		if err := f.Truncate(0); err != nil {
+			return err
 		}
+		size = 0
 	}
 	if size == 0 {
 		if a.o.ReadOnly {
