@@ -328,8 +328,11 @@ func TestUnfinishedCreation(t *testing.T) {
 		if err := os.WriteFile(path, data, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Open(path, Options{ReadOnly: true}); !typed(err) {
+		if _, err := Open(path, Options{ReadOnly: true}); !errors.Is(err, ErrEmpty) || !errors.Is(err, ErrNotStore) {
 			t.Errorf("file %d, for reading: %v", i, err)
+		}
+		if _, err := Check(path, Options{}); !errors.Is(err, ErrEmpty) {
+			t.Errorf("file %d, checking: %v", i, err)
 		}
 		db := open(t, path, Options{})
 		put(t, db, nth(1, 0))

@@ -161,9 +161,13 @@ func (db *DB) open(o Options) error {
 			// faster.
 			a.fresh, err = db.isFresh()
 		}
-		if err == nil && a.fresh && !o.ReadOnly {
+		switch {
+		case err != nil:
+		case a.fresh && o.ReadOnly:
+			err = errEmpty
+		case a.fresh:
 			err = db.create(o)
-		} else if err == nil {
+		default:
 			err = db.checkVersion()
 		}
 	}
@@ -282,15 +286,17 @@ func (a *acquirer) checkOnce(f *os.File) error {
 	}
 	size := info.Size()
 	a.fresh = false
-	if size > 0 && !a.o.ReadOnly && unfinished(f, size) {
-		if err := f.Truncate(0); err != nil {
-			return err
+	if size > 0 && unfinished(f, size) {
+		if !a.o.ReadOnly {
+			if err := f.Truncate(0); err != nil {
+				return err
+			}
 		}
 		size = 0
 	}
 	if size == 0 {
 		if a.o.ReadOnly {
-			return fmt.Errorf("%w: it is empty", ErrNotStore)
+			return errEmpty
 		}
 		a.fresh = true
 		return nil
