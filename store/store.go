@@ -320,7 +320,12 @@ func (db *DB) isFresh() (fresh bool, err error) {
 
 // create makes the buckets of a new store, in one transaction.
 func (db *DB) create(o Options) error {
-	err := db.update(func(tx *bbolt.Tx) error {
+	if !o.noSync {
+		// Before anything is in it: whoever finds something there can rely on the
+		// name, too.
+		syncDir(db.path)
+	}
+	return db.update(func(tx *bbolt.Tx) error {
 		b, err := tx.CreateBucket(bucketMeta)
 		if err == nil {
 			err = b.Put(keyVersion, []byte{formatVersion})
@@ -332,10 +337,6 @@ func (db *DB) create(o Options) error {
 		}
 		return err
 	})
-	if err == nil && !o.noSync {
-		syncDir(db.path)
-	}
-	return err
 }
 
 func (db *DB) checkVersion() error {
