@@ -229,7 +229,7 @@ func (k *killBed) runBroken(d *disk, v brokenVerb, base []byte, stored snapshots
 		return ops // it went another way this time
 	case n >= 0 && errno != 0 && v.name == "watch":
 		// The next snapshot finds the disk well again.
-		if err != nil || !strings.Contains(string(said), errno.Error()) || !strings.Contains(string(said), "takes snapshots again") {
+		if err != nil || !strings.Contains(string(said), errno.Error()) || !strings.Contains(string(said), "what waited is stored") {
 			t.Fatalf("%s: %v\n%s", what, err, said)
 		}
 	case n >= 0 && errno != 0 && err == nil:

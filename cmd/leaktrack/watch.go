@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -99,7 +100,8 @@ type watcher struct {
 	// What the judging of so many snapshots costs decides how often it is done.
 	judged    time.Time
 	judgeCost time.Duration
-	saidJudge string // what went wrong with it
+	saidJudge string         // what went wrong with it
+	warned    []heap.Warning // of the walk before
 }
 
 // clock is time as the watcher sees it, so that a test can run for a month.
@@ -229,7 +231,9 @@ func (w *watcher) storeRest() {
 	}
 	if err := w.flush(); err != nil {
 		w.say("%v", err)
+		return
 	}
+	w.recovered()
 }
 
 // finish prints the trend of the last run.
@@ -372,9 +376,13 @@ func (w *watcher) walk(ctx context.Context, t target) error {
 	w.keep(s)
 	w.screen.clear()
 	fmt.Fprintf(w.out, "%s  %s\n", unit.Clock(s.Uptime), walkLine(s, stats))
+	// Most are true of every walk, and are no news the second time.
 	for _, x := range s.Warnings {
-		w.say("warning: %s", x)
+		if !slices.Contains(w.warned, x) {
+			w.say("warning: %s", x)
+		}
 	}
+	w.warned = s.Warnings
 	w.show(ctx, t.Process())
 	return nil
 }
@@ -482,17 +490,22 @@ func (w *watcher) keep(s *heap.Snapshot) {
 	if w.backlog.dropped > 0 && dropped == 0 {
 		w.say("so much waits that every second of the waiting %s was dropped and so will be those to come; this is not said again", droppedKind(s))
 	}
-	if err == nil && w.outage {
-		w.outage = false
+	if err == nil {
+		w.recovered()
+	}
+}
+
+// recovered ends an outage, when nothing waits any more.
+func (w *watcher) recovered() {
+	if w.outage {
 		text := "the store takes snapshots again, what waited is stored"
 		if n := w.backlog.dropped; n > 0 {
 			text += fmt.Sprintf(", %s were dropped", unit.Count(n))
 		}
 		w.say("%s", text)
 	}
-	if err == nil {
-		w.backlog.reset()
-	}
+	w.outage = false
+	w.backlog.reset()
 }
 
 func droppedKind(s *heap.Snapshot) string {

@@ -17,7 +17,7 @@ import (
 type watchedFile struct {
 	path     string
 	verified store.Verified
-	locked   bool // the last attempt waited in vain
+	locked   bool // the last attempt to write waited in vain
 }
 
 // lockedWait is the wait while somebody keeps the store for long: the next
@@ -30,7 +30,9 @@ func (f *watchedFile) open(readOnly bool) (*store.DB, error) {
 		o.Wait = lockedWait
 	}
 	db, err := store.Open(f.path, o)
-	f.locked = errors.Is(err, store.ErrLocked)
+	if !readOnly { // readers share the lock, and do not tell
+		f.locked = errors.Is(err, store.ErrLocked)
+	}
 	return db, err
 }
 
