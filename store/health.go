@@ -197,6 +197,11 @@ func (c *checker) store(root *bolts) error {
 			return nil // its parts may mean anything
 		}
 	}
+	for _, name := range [][]byte{bucketPrograms, bucketProcesses} {
+		if root.bucket(name) == nil {
+			c.damage("head of the store", fmt.Errorf("%w: the %s are missing", ErrCorrupt, name))
+		}
+	}
 	programs := map[string]*dict{}
 	if b := root.bucket(bucketPrograms); b != nil {
 		for _, p := range b.buckets {
