@@ -7,6 +7,16 @@
 // three things: an unknown number is the zero [Optional], a type that a
 // complete snapshot does not list has zero objects, and a type that an
 // incomplete snapshot does not list has no point at all.
+//
+// # Names
+//
+// A type's name is what the type is called, spelled as the source spells it. A
+// reader whose source leaves out what belongs to the name – a runtime's events
+// drop namespace and enclosing types of nested types – puts it back where it can
+// tell, and gives the full name as the name; where it cannot, the short name
+// stays and a warning says what it can stand for. Stored names are not changed
+// afterwards: [CanonicalName] compares spellings, and [Join] short names with the
+// full ones of other snapshots.
 package heap
 
 import (
@@ -155,7 +165,7 @@ func TristateOf(b bool) Tristate {
 
 // Type is one row of a heap's statistics: all objects of one type.
 type Type struct {
-	Name  string // as the source spells it; see [CanonicalName] for comparing
+	Name  string // what the type is called, as the source spells it
 	Count int64  // objects
 	Bytes int64  // their shallow sizes, summed
 }

@@ -27,12 +27,10 @@ func CanonicalName(name string) string {
 	if !strings.ContainsAny(name, "`<[/ ,\\") {
 		return name
 	}
-	p := nameParser{s: name}
-	out, ok := p.parse()
-	if !ok || p.i != len(p.s) {
-		return name
+	if n, ok := ParseTypeName(name); ok {
+		return n.String()
 	}
-	return out
+	return name
 }
 
 // nameParser is a recursive-descent parser of the union of the grammars above.
@@ -59,25 +57,18 @@ func (p *nameParser) blanks() {
 	}
 }
 
-// segment is one name of a chain Outer+Inner.
-type segment struct {
-	name  string
-	arity int
-	args  []string // generic arguments written directly behind it
-}
-
-func (p *nameParser) parse() (string, bool) {
+func (p *nameParser) parse() (TypeName, bool) {
 	if p.depth++; p.depth > maxNameDepth {
-		return "", false
+		return TypeName{}, false
 	}
 	defer func() { p.depth-- }()
-	var segs []segment
+	var n TypeName
 	for {
 		seg, ok := p.segment()
 		if !ok {
-			return "", false
+			return n, false
 		}
-		segs = append(segs, seg)
+		n.Chain = append(n.Chain, seg)
 		if c := p.peek(); c != '+' && c != '/' {
 			break
 		}
@@ -86,88 +77,66 @@ func (p *nameParser) parse() (string, bool) {
 	// Arguments in double brackets, or in angle brackets behind a chain of
 	// arities, belong to the whole chain: each segment takes as many as its
 	// arity says.
-	last := &segs[len(segs)-1]
+	last := &n.Chain[len(n.Chain)-1]
 	if p.peek() == '[' && p.i+1 < len(p.s) && p.s[p.i+1] == '[' {
-		if last.args != nil {
-			return "", false
+		if last.Args != nil {
+			return n, false
 		}
 		args, ok := p.bracketArgs()
 		if !ok {
-			return "", false
+			return n, false
 		}
-		last.args = args
+		last.Args = args
 	}
-	if !spread(segs) {
-		return "", false
+	if !spread(n.Chain) {
+		return n, false
 	}
-	var b strings.Builder
-	for i, s := range segs {
-		if i > 0 {
-			b.WriteByte('+')
-		}
-		b.WriteString(s.name)
-		switch {
-		case s.args != nil:
-			b.WriteByte('<')
-			b.WriteString(strings.Join(s.args, ","))
-			b.WriteByte('>')
-		case s.arity > 0:
-			b.WriteByte('`')
-			b.WriteString(strconv.Itoa(s.arity))
-		}
-	}
+	start := p.i
 	for {
-		switch c := p.peek(); c {
+		switch p.peek() {
 		case '[': // [] [,] [*]
 			j := p.i + 1
 			for j < len(p.s) && (p.s[j] == ',' || p.s[j] == '*' || p.s[j] == ' ') {
 				j++
 			}
 			if j == len(p.s) || p.s[j] != ']' {
-				return "", false
+				return n, false
 			}
-			b.WriteString(strings.ReplaceAll(p.s[p.i:j+1], " ", ""))
 			p.i = j + 1
 		case '*', '&':
-			b.WriteByte(c)
 			p.i++
 		default:
-			return b.String(), true
+			n.Suffix = strings.ReplaceAll(p.s[start:p.i], " ", "")
+			return n, true
 		}
 	}
 }
 
 // spread hands the arguments of the last segment to the segments whose
 // arities claim them. It reports false when the figures do not fit.
-func spread(segs []segment) bool {
+func spread(segs []NamePart) bool {
 	last := &segs[len(segs)-1]
 	total := 0
 	for _, s := range segs {
-		total += s.arity
-	}
-	for _, s := range segs {
-		if s.arity > 0 && s.args != nil && len(s.args) == s.arity && total != len(last.args) {
-			// Each segment carries its own: List`1<T>+Enumerator.
-			return true
-		}
-	}
-	if last.args == nil || total == 0 {
-		return true
+		total += s.Arity
 	}
 	for _, s := range segs[:len(segs)-1] {
-		if s.args != nil {
+		if s.Args != nil { // each carries its own: List`1<T>+Enumerator
 			return true
 		}
 	}
-	if total != len(last.args) {
+	if last.Args == nil || total == 0 {
+		return true
+	}
+	if total != len(last.Args) {
 		return false
 	}
-	args := last.args
-	last.args = nil
+	args := last.Args
+	last.Args = nil
 	for i := range segs {
-		n := segs[i].arity
+		n := segs[i].Arity
 		if n > 0 {
-			segs[i].args = args[:n:n]
+			segs[i].Args, segs[i].Arity = args[:n:n], 0
 			args = args[n:]
 		}
 	}
@@ -178,8 +147,8 @@ func spread(segs []segment) bool {
 // by compilers hold balanced angle brackets themselves (<>c__DisplayClass8_0,
 // <Run>d__1, <>f__AnonymousType0), which open at the start of a segment or
 // after a dot; generic arguments open behind an identifier.
-func (p *nameParser) segment() (segment, bool) {
-	var seg segment
+func (p *nameParser) segment() (NamePart, bool) {
+	var seg NamePart
 	start := p.i
 loop:
 	for p.i < len(p.s) {
@@ -214,8 +183,8 @@ loop:
 			p.i++
 		}
 	}
-	seg.name = strings.TrimRight(p.s[start:p.i], " ")
-	if seg.name == "" {
+	seg.Name = strings.TrimSpace(p.s[start:p.i])
+	if seg.Name == "" {
 		return seg, false
 	}
 	if p.peek() == '`' {
@@ -227,7 +196,7 @@ loop:
 		if err != nil || n == 0 || n > 1000 {
 			return seg, false
 		}
-		seg.arity = n
+		seg.Arity = n
 		p.i = j
 	}
 	if p.peek() == '<' {
@@ -235,8 +204,8 @@ loop:
 		if !ok {
 			return seg, false
 		}
-		seg.args = args
-		if seg.arity == len(args) {
+		seg.Args = args
+		if seg.Arity == len(args) {
 			// Written twice: List`1<T>. The arguments say it.
 			return seg, true
 		}
@@ -251,9 +220,9 @@ func (p *nameParser) compilerMade(start int) bool {
 		strings.HasSuffix(p.s[start:p.i], ">") && !strings.Contains(p.s[start:p.i], "__")
 }
 
-func (p *nameParser) angleArgs() ([]string, bool) {
+func (p *nameParser) angleArgs() ([]TypeName, bool) {
 	p.i++ // <
-	var args []string
+	var args []TypeName
 	for {
 		p.blanks()
 		a, ok := p.parse()
@@ -275,9 +244,9 @@ func (p *nameParser) angleArgs() ([]string, bool) {
 }
 
 // bracketArgs reads [[T, Asm, Version=…],[U, Asm]] and drops the assemblies.
-func (p *nameParser) bracketArgs() ([]string, bool) {
+func (p *nameParser) bracketArgs() ([]TypeName, bool) {
 	p.i++ // [
-	var args []string
+	var args []TypeName
 	for {
 		p.blanks()
 		if p.peek() != '[' {

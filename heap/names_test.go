@@ -31,6 +31,7 @@ func TestCanonicalName(t *testing.T) {
 		{"placeholder", "<Unloaded Type>", "<Unloaded Type>"},
 		{"unbalanced stays", "A<B", "A<B"},
 		{"wrong arity stays", "A`3[[B, b]]", "A`3[[B, b]]"},
+		{"open outer type, closed inner one stays", "A`2+B`2[[C, c],[D, d]]", "A`2+B`2[[C, c],[D, d]]"},
 		{"free text stays", "foo, bar", "foo, bar"},
 		{"empty", "", ""},
 	}
@@ -48,10 +49,18 @@ func FuzzCanonicalName(f *testing.F) {
 	f.Add("Ns.Dictionary`2+Entry[[System.String, mscorlib],[Ns.V, Asm]][]")
 	f.Add("A<B<C, D>>+E`1[,]")
 	f.Add("Demo+<<Run>b__0>d")
+	f.Add("0+ 0")
+	f.Add("0`2+0`2[[0],[0]]")
 	f.Fuzz(func(t *testing.T, s string) {
 		once := CanonicalName(s)
 		if twice := CanonicalName(once); twice != once {
 			t.Errorf("%q -> %q -> %q", s, once, twice)
+		}
+		if n, ok := ParseTypeName(s); ok {
+			short := n.Short().String()
+			if again := CanonicalName(short); again != short {
+				t.Errorf("%q is short %q -> %q", s, short, again)
+			}
 		}
 	})
 }

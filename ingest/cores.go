@@ -40,7 +40,7 @@ func coreFile(in io.Reader) (f file, size int64, ok bool) {
 // readCore reads one core. Its uptime may follow from other cores of the same
 // process; then the snapshot is held back until [Reader.Finish].
 func (rd *Reader) readCore(f file, size int64, name string) (*heap.Snapshot, error) {
-	s, trust, err := elfcore.Read(f, size, name, elfcore.Options{Root: rd.CoreRoot, Workers: runtime.GOMAXPROCS(0)})
+	s, trust, err := elfcore.Read(f, size, name, elfcore.Options{Root: rd.Root, Workers: runtime.GOMAXPROCS(0)})
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}

@@ -18,12 +18,14 @@ import (
 	"io/fs"
 	"iter"
 	"slices"
+	"strings"
 	"time"
 
 	"leaktrack/heap"
 	"leaktrack/ingest/elfcore"
 	"leaktrack/ingest/gcdump"
 	"leaktrack/ingest/gcreport"
+	"leaktrack/ingest/internal/fullname"
 	"leaktrack/ingest/nettrace"
 	"leaktrack/ingest/sos"
 	"leaktrack/ingest/syntax"
@@ -34,7 +36,8 @@ type format struct {
 	name string
 	// recognises decides by the first bytes of the input, at most headBytes.
 	recognises func(head []byte) bool
-	read       func(r io.Reader, name string) iter.Seq2[*heap.Snapshot, error]
+	// read takes the finder of modules that all inputs share.
+	read func(f *fullname.Finder, r io.Reader, name string) iter.Seq2[*heap.Snapshot, error]
 	// identified says that the format itself states which process a snapshot
 	// belongs to, so that nothing is derived.
 	identified bool
@@ -42,11 +45,18 @@ type format struct {
 
 // formats are tried in this order; the first that recognises an input reads it.
 var formats = []format{
-	{name: "leaktrack JSON Lines", recognises: sniffJSON, read: readJSON, identified: true},
-	{name: "gcdump", recognises: gcdump.Sniff, read: gcdump.Read},
-	{name: "dotnet-gcdump report", recognises: gcreport.Sniff, read: gcreport.Read},
-	{name: "nettrace", recognises: nettrace.Sniff, read: nettrace.Read},
-	{name: "SOS text", recognises: sos.Sniff, read: sos.Read},
+	{name: "leaktrack JSON Lines", recognises: sniffJSON, read: alone(readJSON), identified: true},
+	{name: "gcdump", recognises: gcdump.Sniff, read: gcdump.ReadWith},
+	{name: "dotnet-gcdump report", recognises: gcreport.Sniff, read: gcreport.ReadWith},
+	{name: "nettrace", recognises: nettrace.Sniff, read: nettrace.ReadWith},
+	{name: "SOS text", recognises: sos.Sniff, read: alone(sos.Read)},
+}
+
+// alone is a reader that looks at no modules.
+func alone(read func(io.Reader, string) iter.Seq2[*heap.Snapshot, error]) func(*fullname.Finder, io.Reader, string) iter.Seq2[*heap.Snapshot, error] {
+	return func(_ *fullname.Finder, r io.Reader, name string) iter.Seq2[*heap.Snapshot, error] {
+		return read(r, name)
+	}
 }
 
 const headBytes = 64 << 10
@@ -82,12 +92,15 @@ type Reader struct {
 	// process. Inputs must then be read in the order of these times.
 	FileTime func(name string) (time.Time, error)
 
-	// CoreRoot is the folder that holds the module files of the machine that
-	// core files come from; "" is this machine's root.
-	CoreRoot string
+	// Root is the folder that holds the module files of the machine that the
+	// inputs come from; "" is this machine's root. Cores want it laid out as
+	// that machine was; the other formats take a module's file from anywhere
+	// below it. It is set before the first Read.
+	Root string
 	// Verbose gives the accounting of each core to Notice, not its sum only.
 	Verbose bool
 
+	modules    *fullname.Finder
 	runs       runs
 	usedUptime string // the input that Identity.Uptime was used for
 	firstFile  map[heap.Process]time.Time
@@ -103,6 +116,14 @@ func NewReader(id Identity, known []heap.Process) *Reader {
 		r.runs.learn(p)
 	}
 	return r
+}
+
+// Close lets go of the module files that are held open.
+func (rd *Reader) Close() error {
+	if rd.modules == nil {
+		return nil
+	}
+	return rd.modules.Close()
 }
 
 // Read yields the snapshots of one input. name is for messages. When all inputs
@@ -130,7 +151,10 @@ func (rd *Reader) Read(in io.Reader, name string) iter.Seq2[*heap.Snapshot, erro
 				continue
 			}
 			rd.runs.nextInput()
-			for s, err := range f.read(in, name) {
+			if rd.modules == nil {
+				rd.modules = fullname.NewFinder(rd.Root)
+			}
+			for s, err := range f.read(rd.modules, in, name) {
 				if err == nil {
 					err = rd.complete(s, name, f.identified)
 				}
@@ -145,6 +169,15 @@ func (rd *Reader) Read(in io.Reader, name string) iter.Seq2[*heap.Snapshot, erro
 				}
 			}
 			return
+		}
+		if base := strings.TrimSuffix(strings.ToLower(name), ".gz"); strings.HasSuffix(base, ".gcdump") {
+			// Its reader knows what else is found under that name.
+			for _, err := range gcdump.ReadWith(rd.modules, in, name) {
+				if err != nil {
+					yield(nil, err)
+					return
+				}
+			}
 		}
 		if elfcore.Sniff(head) {
 			yield(nil, fmt.Errorf("%s: a core is read back and forth: it must be a plain file, not a pipe or compressed", name))

@@ -168,9 +168,14 @@ func (db *DB) page(r *reader, from []byte, f func(s *space, key, value []byte) e
 //
 // Each snapshot is the caller's own; type names are shared strings.
 func (db *DB) Snapshots(p heap.Process) iter.Seq2[*heap.Snapshot, error] {
+	return db.snapshots(p, nil)
+}
+
+// snapshots begins behind the key from, with the first when it is nil.
+func (db *DB) snapshots(p heap.Process, from []byte) iter.Seq2[*heap.Snapshot, error] {
 	return func(yield func(*heap.Snapshot, error) bool) {
 		r := &reader{process: p}
-		var from []byte
+		from := from
 		for {
 			var recs []*record
 			used := map[uint32]*table{}

@@ -116,7 +116,7 @@ func (a *analysis) screenType(s *series) screening {
 	for k, r := range a.rows {
 		c, b := s.get(r)
 		if c == absent {
-			if !a.complete[k] {
+			if !a.complete[k] || s.blind[r] {
 				gaps = true
 				continue
 			}
@@ -128,7 +128,7 @@ func (a *analysis) screenType(s *series) screening {
 	if gaps {
 		p := make([]byte, (len(a.rows)+7)/8)
 		for k, r := range a.rows {
-			if c, _ := s.get(r); c != absent || a.complete[k] {
+			if c, _ := s.get(r); c != absent || a.complete[k] && !s.blind[r] {
 				p[k/8] |= 1 << (k % 8)
 			}
 		}
@@ -151,7 +151,7 @@ func (a *analysis) materialise(i int, count, bytes []float64) (c, b []float64) {
 	for k, r := range a.rows {
 		c, b := s.get(r)
 		if c == absent {
-			if !a.complete[k] {
+			if !a.complete[k] || s.blind[r] {
 				continue
 			}
 			c, b = 0, 0

@@ -88,6 +88,7 @@ type series struct {
 	nameAt       time.Duration // uptime of the snapshot that spells it so
 	first        int
 	count, bytes packed
+	blind        map[int]bool // rows that do not tell this type from others; see join
 }
 
 // get returns the type's objects and bytes in a row, absent where it is not
@@ -106,6 +107,10 @@ type table struct {
 	byName map[string]int
 	canon  map[string]int // canonical name to type; made when a second spelling may occur
 	order  []int          // types in the order of the last snapshot
+	joined []string       // short names that were found to be types named in full elsewhere
+	// unclear holds the full names that a short one can be, by that name, where
+	// they are several.
+	unclear map[string][]string
 }
 
 // frame is a snapshot without its types.
@@ -113,6 +118,7 @@ type frame struct {
 	uptime                            time.Duration
 	basis                             heap.Basis
 	complete, estimated, typed        bool
+	short                             bool // its source may leave out enclosing types
 	live, committed, free             heap.Optional
 	objectBytes, native, rss, private heap.Optional
 	sum                               float64 // bytes of all listed types
@@ -152,6 +158,9 @@ func collect(snapshots iter.Seq2[*heap.Snapshot, error]) (*collected, error) {
 		c.process, seen = s.Process, true
 		c.add(s)
 	}
+	for _, t := range c.tables {
+		t.join(c.frames)
+	}
 	return c, nil
 }
 
@@ -160,7 +169,7 @@ func (c *collected) add(s *heap.Snapshot) {
 		c.unknown++
 		return
 	}
-	f := frame{uptime: s.Uptime, basis: s.Basis, complete: s.Complete, estimated: s.Estimated, typed: !s.CountersOnly() && !s.Partial}
+	f := frame{uptime: s.Uptime, basis: s.Basis, complete: s.Complete, estimated: s.Estimated, typed: !s.CountersOnly() && !s.Partial, short: s.Source.ShortNames()}
 	for _, t := range s.Types {
 		if s.Partial {
 			break

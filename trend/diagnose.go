@@ -215,6 +215,9 @@ func (a *analysis) warnings(r *Result, h *judgedMeasure) []string {
 	if estimated > 0 {
 		out = append(out, fmt.Sprintf("%s hold estimated counts, scaled up from a sample or from rounded figures: rates are that uncertain too", plural(estimated, "snapshot", "snapshots")))
 	}
+	if a.table != nil {
+		out = append(out, a.table.namesWarnings()...)
+	}
 	if len(r.Groups) > 0 || h.grows() {
 		if n := max(len(a.times), len(h.v)); n == 3 || n == 4 {
 			out = append(out, fmt.Sprintf("%s: a cache that is still filling looks the same; take another", map[int]string{3: "three snapshots", 4: "four snapshots"}[n]))

@@ -93,21 +93,45 @@ func (out *ProgramResult) pool(all []*analysis, o Options) {
 		used = append(used, a)
 	}
 	out.Judged = len(used)
-	// Names of different sources meet in their canonical spelling.
+	// Names of different sources meet in their canonical spelling, and in full
+	// where a run's sources name a type in short that another names in full.
+	var spelled heap.Join
+	for _, a := range used {
+		for i := range a.table.types {
+			s := &a.table.types[i]
+			spelled.Add(s.name, a.table.bareOnly(s, a.c.frames))
+		}
+	}
 	places := map[string][]int{} // canonical name to its type in each used run, plus one; 0: not there
 	names := map[string]string{}
+	var unclear []string
 	for r, a := range used {
+		own := map[string]bool{} // names of this run
+		for i := range a.table.types {
+			own[heap.CanonicalName(a.table.types[i].name)] = true
+		}
 		for i := range a.table.types {
 			name := a.table.types[i].name
 			c := heap.CanonicalName(name)
+			full, candidates := spelled.Full(name, a.table.bareOnly(&a.table.types[i], a.c.frames))
+			if _, both := own[full]; full != "" && !both {
+				c = full
+			} else if len(candidates) > 0 {
+				unclear = append(unclear, fmt.Sprintf("%s (%s)", name, strings.Join(shorten(candidates, 3), ", ")))
+			}
 			if places[c] == nil {
 				places[c] = make([]int, len(used))
 			}
 			if places[c][r] == 0 {
 				places[c][r] = i + 1
 			}
-			names[c] = name
+			if names[c] == "" || c == heap.CanonicalName(name) {
+				names[c] = name
+			}
 		}
+	}
+	if len(unclear) > 0 {
+		out.Warnings = append(out.Warnings, "some runs have short names that fit several types which others name in full, and are judged apart: "+heap.Some(unclear))
 	}
 	keys := make([]string, 0, len(places))
 	for c, at := range places {

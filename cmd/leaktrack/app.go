@@ -200,6 +200,7 @@ func newApp(c *console) *cli.App {
 		reportCommand(c),
 		mailCommand(c),
 		checkCommand(c),
+		metricsCommand(c),
 		exportCommand(c),
 		dbCommand(c),
 		completionCommand(c),

@@ -54,7 +54,7 @@ Examples:
 			&cli.StringFlag{Name: "at", Usage: "when the snapshot was taken, likewise: `TIME` such as 2026-11-22T10:09:56Z"},
 			&cli.StringFlag{Name: "started", Usage: "when the process started: `TIME`; gives the uptime of snapshots that say when they were taken"},
 			&cli.StringFlag{Name: "uptime-from", Usage: "mtime: where nothing says the uptime, count it from the first file of a process by the times of the files (`WHAT` is mtime)"},
-			&cli.StringFlag{Name: "root", Usage: "`DIR` that holds the module files of the machine a core comes from"},
+			&cli.StringFlag{Name: "root", Usage: "`DIR` that holds the module files of the machine that a core, .gcdump or trace comes from"},
 			&cli.BoolFlag{Name: "verbose", Aliases: []string{"v"}, Usage: "print the whole accounting of a core"},
 			&cli.BoolFlag{Name: "trend", Usage: "print the trend of what was ingested"},
 			&cli.BoolFlag{Name: "replace", Usage: "let a snapshot take the place of a different one at the same process, uptime and basis"},
@@ -89,6 +89,11 @@ func (c *console) ingest(ctx *cli.Context) error {
 			return usagef("%s: no such file; if it is meant as a flag: flags come before FILE", arg)
 		}
 	}
+	if root := ctx.String("root"); root != "" {
+		if st, err := os.Stat(root); err != nil || !st.IsDir() {
+			return usagef("--root %s: no such folder", root)
+		}
+	}
 	files, errs := ingest.Expand(ctx.Args().Slice())
 	i := &ingestion{console: c, replace: ctx.Bool("replace"), quiet: ctx.Bool("quiet")}
 	for _, err := range errs {
@@ -111,7 +116,8 @@ func (c *console) ingest(ctx *cli.Context) error {
 		return err
 	}
 	i.reader = ingest.NewReader(id, known)
-	i.reader.CoreRoot, i.reader.Verbose = ctx.String("root"), ctx.Bool("verbose")
+	defer i.reader.Close()
+	i.reader.Root, i.reader.Verbose = ctx.String("root"), ctx.Bool("verbose")
 	if byTime {
 		i.reader.FileTime = fileTime
 	}

@@ -41,6 +41,8 @@ func TestScripts(t *testing.T) {
 			"status":    checkStatus,
 			"unchanged": checkUnchanged,
 			"damage":    damageFile,
+			"scrape":    scrapePage,
+			"occupy":    occupyPort,
 		},
 	})
 }

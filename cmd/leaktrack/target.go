@@ -47,6 +47,34 @@ func openPID(ctx context.Context, method string, pid int) (target, error) {
 	return live.Open(ctx, pid)
 }
 
+// await opens the first run of a program that may not run yet. One that has just
+// begun is given some seconds until it answers.
+func (c *console) await(ctx context.Context, clock clock, name string, find func(context.Context, string) (live.Process, error), open func(again bool) (target, error)) (target, error) {
+	told, tries := false, 0
+	for {
+		_, err := find(ctx, name)
+		if err == nil {
+			tries++
+			var t target
+			if t, err = open(false); err == nil || tries == readyTries {
+				return t, err
+			}
+		} else if !errors.Is(err, errNoProcess) {
+			return nil, err
+		} else if !told {
+			told = true
+			c.say("waiting for %s", name)
+		}
+		if err := clock.Sleep(ctx, clock.Now().Add(nextRunPoll)); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// readyTries bounds, at nextRunPoll each, how long a process may take from its
+// start until it answers.
+const readyTries = 10
+
 // nextRunPoll is how often a watch looks for the next run of its program.
 const nextRunPoll = time.Second
 

@@ -246,10 +246,20 @@ func matching(db *store.DB, refs []reference, patterns []*typePattern) ([]refere
 		}
 		all = append(all, names...)
 		found := false
+		// A type that some snapshots name in short is found by either name.
+		var j heap.Join
+		spelled := map[string]string{}
+		for _, name := range names {
+			j.Add(name, true)
+			spelled[heap.CanonicalName(name)] = name
+		}
 		for _, name := range names {
 			for _, p := range patterns {
 				if p.matches(name) {
 					p.used, found, only[name] = true, true, true
+					if full, _ := j.Full(name, true); full != "" {
+						only[spelled[full]] = true
+					}
 				}
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"leaktrack/heap"
 	"leaktrack/ingest/live"
 	"leaktrack/ingest/livemem"
+	"leaktrack/internal/metrics"
 	"leaktrack/internal/report"
 	"leaktrack/internal/unit"
 	"leaktrack/store"
@@ -27,18 +29,22 @@ func watchCommand(c *console) *cli.Command {
 and shows what grows. A walk forces a full collection and stops the process meanwhile;
 the line of each snapshot says for how long. Between walks cheap samples of the memory
 are taken, which stop nothing. Watching by NAME goes on with the next run when the
-process restarts. Ctrl-C ends it and prints the trend.
+process restarts; --wait waits for the first one. Ctrl-C or SIGTERM ends it and prints
+the trend.
 ` + methodHelp + `
 
 Examples:
    leaktrack watch Shop.Web
    leaktrack watch --every 5s --for 1m LeakZoo
    leaktrack --db night.db watch --every 10m --max-pause 500ms 2044
+   leaktrack watch --metrics 127.0.0.1:9464 Shop.Web
    leaktrack watch --mail-on-leak --to ops@example.com --smtp localhost:25 --tls none Shop.Web`,
 		Flags: append([]cli.Flag{
 			&cli.DurationFlag{Name: "every", Value: 30 * time.Second, Usage: "`TIME` from one walk of the heap to the next"},
 			&cli.DurationFlag{Name: "for", Usage: "stop after this `TIME`"},
 			&cli.IntFlag{Name: "count", Usage: "stop after `N` walks"},
+			&cli.BoolFlag{Name: "wait", Usage: "wait for the program if it does not run yet"},
+			&cli.StringFlag{Name: "metrics", Usage: "serve what this watch stores to a Prometheus at `HOST:PORT`, as leaktrack metrics does"},
 			&cli.DurationFlag{Name: "sample", Usage: "`TIME` between cheap samples (default: a sixth of --every, at least 1s); negative: none"},
 			&cli.DurationFlag{Name: "max-pause", Usage: "walk only while the process would stand still for at most this `TIME`"},
 			&cli.BoolFlag{Name: "yes", Usage: "walk although the estimated pause or memory is large"},
@@ -161,7 +167,27 @@ func (c *console) watch(ctx *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	find := func(again bool) (target, error) { return openTarget(ctx.Context, method, name, again) }
+	if address := ctx.String("metrics"); address != "" {
+		serving, stop := context.WithCancel(ctx.Context)
+		defer stop()
+		o := metrics.Options{Path: dbPath(ctx), Version: versionText(), Say: func(text string) { c.say("metrics: %s", text) }}
+		if w.put, err = c.serveStored(serving, address, o, w.put); err != nil {
+			return err
+		}
+	}
+	open := func(again bool) (target, error) { return openTarget(ctx.Context, method, name, again) }
+	find := open
+	if ctx.Bool("wait") {
+		if _, err := strconv.Atoi(name); err == nil {
+			return usagef("--wait waits for a program by its name, a pid has none to come")
+		}
+		find = func(again bool) (target, error) {
+			if again {
+				return open(again)
+			}
+			return c.await(ctx.Context, w.clock, name, findProcess, open)
+		}
+	}
 	return w.run(ctx.Context, find, name)
 }
 

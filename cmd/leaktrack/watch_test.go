@@ -398,3 +398,60 @@ func TestScreenClearsFromTheFirstColumn(t *testing.T) {
 		t.Errorf("printed %q", got)
 	}
 }
+
+func TestWatchWaitsForTheFirstRun(t *testing.T) {
+	refused := errors.New("permission denied")
+	tests := []struct {
+		why           string
+		absent, deaf  int // polls until it runs, and until it answers
+		never         error
+		want          error
+		polls, opened int
+	}{
+		{"it runs already", 0, 0, nil, nil, 1, 1},
+		{"it comes later", 3, 0, nil, nil, 4, 1},
+		{"it needs a moment to answer", 2, 3, nil, nil, 6, 4},
+		{"it never answers", 0, 1000, nil, refused, readyTries, readyTries},
+		{"several have that name", 0, 0, errors.New("2 processes are named App"), nil, 1, 0},
+	}
+	for _, tt := range tests {
+		b := newBench()
+		polls, opened := 0, 0
+		find := func(context.Context, string) (live.Process, error) {
+			polls++
+			if tt.never != nil {
+				return live.Process{}, tt.never
+			}
+			if polls <= tt.absent {
+				return live.Process{}, fmt.Errorf("%q: %w", "App", errNoProcess)
+			}
+			return live.Process{PID: 7}, nil
+		}
+		open := func(bool) (target, error) {
+			opened++
+			if opened <= tt.deaf {
+				return nil, refused
+			}
+			return b.target, nil
+		}
+		got, err := b.await(t.Context(), b.clock, "App", find, open)
+		want := tt.want
+		if tt.never != nil {
+			want = tt.never
+		}
+		if !errors.Is(err, want) || (err == nil) != (got != nil) || polls != tt.polls || opened != tt.opened {
+			t.Errorf("%s: %v after %d polls and %d attempts", tt.why, err, polls, opened)
+		}
+		if said := strings.Count(b.err.String(), "waiting for App"); said != min(tt.absent, 1) {
+			t.Errorf("%s: said %q", tt.why, b.err.String())
+		}
+	}
+	// Ctrl-C ends the wait.
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	b := newBench()
+	_, err := b.await(ctx, b.clock, "App", func(context.Context, string) (live.Process, error) { return live.Process{}, errNoProcess }, nil)
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("interrupted: %v", err)
+	}
+}

@@ -224,3 +224,60 @@ func TestMemoryIsNotTakenOnTheFilesWord(t *testing.T) {
 		}
 	}
 }
+
+// What is allocated to read a graph depends on its types, not on its objects:
+// fifty times as many take no more.
+func TestMemoryDoesNotGrowWithObjects(t *testing.T) {
+	allocated := func(nodes int) (bytes uint64, objects int64) {
+		var b bytesBuffer
+		if _, _, err := generate(&b, nodes, 0, "dotnet-gcdump"); err != nil {
+			t.Fatal(err)
+		}
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		s, err := readAll(t, reader(b), "x")
+		runtime.ReadMemStats(&after)
+		if err != nil {
+			t.Fatal(err)
+		}
+		objects, _, _ = s.Sum()
+		return after.TotalAlloc - before.TotalAlloc, objects
+	}
+	allocated(10_000) // what the first reading makes once
+	few, n := allocated(20_000)
+	many, m := allocated(1_000_000)
+	if n != 20_000 || m != 1_000_000 {
+		t.Fatalf("%d and %d objects", n, m)
+	}
+	if many > few+1<<20 || many > 32<<20 {
+		t.Errorf("%d bytes allocated for %d objects, %d for %d", few, n, many, m)
+	}
+	t.Logf("%d bytes for %d objects, %d for %d", few, n, many, m)
+}
+
+type bytesBuffer []byte
+
+func (b *bytesBuffer) Write(p []byte) (int, error) { *b = append(*b, p...); return len(p), nil }
+
+// Dumps of mobile runtimes name modules by number. The base library is known by
+// its types all the same, others are not.
+func TestModulesWithoutNames(t *testing.T) {
+	f := &file{tool: "dotnet-gcdump", types: []ftype{{"UNDEFINED", 0, ""}, {"System.String", 24, "Module(0x7a10)"}, {"UTF8EncodingSealed", 48, "Module(0x7a10)"},
+		{"Entry<System.String,Demo.Leak>[]", 100, "Module(0x7a10)"}, {"System.Collections.Generic.Dictionary<System.String,Demo.Leak>", 80, "Module(0x7a10)"},
+		{"Demo.Leak", 24, "Module(0x7a20)"}, {"UTF8EncodingSealed", 56, "Module(0x7a20)"}}}
+	for i := range f.types[1:] {
+		f.nodes = append(f.nodes, fnode{typ: int32(i + 1), size: -1})
+	}
+	s, err := readAll(t, reader(f.bytes()), "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "Demo.Leak 1 24\nSystem.Collections.Generic.Dictionary<System.String,Demo.Leak> 1 80\nSystem.Collections.Generic.Dictionary<System.String,Demo.Leak>+Entry[] 1 100\n" +
+		"System.String 1 24\nSystem.Text.UTF8Encoding+UTF8EncodingSealed 1 48\nUTF8EncodingSealed 1 56\n"
+	if got := text(s); got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+	if w := warnings(s); !strings.Contains(w, "System.Private.CoreLib") || !strings.Contains(w, "1 of 6 types may be named without namespace") {
+		t.Error(w)
+	}
+}

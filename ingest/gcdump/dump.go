@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"leaktrack/ingest/internal/fastser"
+	"leaktrack/ingest/internal/fullname"
 	"leaktrack/ingest/internal/gcname"
 )
 
@@ -22,6 +23,7 @@ type dump struct {
 	in       *fastser.Reader
 	name     string
 	modified time.Time
+	names    *fullname.Finder
 	g        graph
 	// counted says that everything the histogram depends on was read.
 	counted bool

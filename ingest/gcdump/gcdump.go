@@ -31,10 +31,13 @@
 //
 // # Names
 //
-// Names are canonical. Nested types come without namespace and enclosing
-// types, because the runtime sends them so; a name that a generic argument
-// spells in full is completed. Types of the same short name cannot be told
-// apart and are summed.
+// Names are canonical. Nested types come without namespace and enclosing types,
+// because the runtime sends them so, and are completed: from the file of the
+// module, where it can be found and defines all that the dump has of it; else
+// from the table of class libraries; else where a generic argument spells the
+// name. The file holds no identity of a module, so that a file on disk is taken
+// for the build that ran, and a warning says so. A name that fits several types
+// stays short, and types of one short name are summed.
 //
 // # Limits
 //
@@ -53,6 +56,7 @@ import (
 
 	"leaktrack/heap"
 	"leaktrack/ingest/internal/fastser"
+	"leaktrack/ingest/internal/fullname"
 	"leaktrack/ingest/syntax"
 )
 
@@ -81,7 +85,17 @@ func Sniff(head []byte) bool {
 // process started: Uptime is [heap.UptimeUnknown].
 func Read(r io.Reader, name string) iter.Seq2[*heap.Snapshot, error] {
 	return func(yield func(*heap.Snapshot, error) bool) {
-		d := &dump{in: fastser.NewReader(r, name), name: name, modified: modified(r)}
+		f := fullname.NewFinder("")
+		defer f.Close()
+		ReadWith(f, r, name)(yield)
+	}
+}
+
+// ReadWith is [Read] with a finder of modules, which keeps what it reads of
+// them from one dump to the next.
+func ReadWith(f *fullname.Finder, r io.Reader, name string) iter.Seq2[*heap.Snapshot, error] {
+	return func(yield func(*heap.Snapshot, error) bool) {
+		d := &dump{in: fastser.NewReader(r, name), name: name, modified: modified(r), names: f}
 		d.read()
 		err := d.in.Err()
 		if err != nil && !d.counted {

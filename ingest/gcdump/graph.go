@@ -28,6 +28,7 @@ type typeEntry struct {
 type graph struct {
 	types     []typeEntry
 	modules   map[string]int32
+	paths     []string // of the modules, by number less one
 	nameBytes int64
 	totalAt   int64 // where the file has the total size
 	total     int64
@@ -111,6 +112,14 @@ func (d *dump) types() {
 	}
 }
 
+// path returns the path of a module; "" for none, or one beyond the limit.
+func (g *graph) path(module int32) string {
+	if module <= 0 || int(module) > len(g.paths) {
+		return ""
+	}
+	return g.paths[module-1]
+}
+
 // module numbers the modules. Beyond a limit all are one.
 func (g *graph) module(path string, none bool) int32 {
 	if none {
@@ -120,6 +129,7 @@ func (g *graph) module(path string, none bool) int32 {
 	if !ok {
 		if id = int32(len(g.modules)) + 1; id < maxModules {
 			g.modules[path] = id
+			g.paths = append(g.paths, path)
 			g.nameBytes += int64(len(path))
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"leaktrack/heap"
+	"leaktrack/ingest/internal/fullname"
 	"leaktrack/ingest/internal/gcname"
 	"leaktrack/ingest/syntax"
 )
@@ -92,9 +93,9 @@ func (d *dump) count(s *heap.Snapshot, doubt func(string, ...any)) error {
 		case strings.HasPrefix(t.name, "[RCW "):
 			wrapped += t.count
 		}
-		table.Add(heap.Type{Name: name, Count: t.count, Bytes: t.bytes}, t.module)
+		table.Add(heap.Type{Name: name, Count: t.count, Bytes: t.bytes}, d.g.path(t.module))
 	}
-	if err := table.Fill(s); err != nil {
+	if err := table.Fill(s, d.names); err != nil {
 		return fmt.Errorf("%s: %w", d.name, err)
 	}
 	objects, bytes, err := s.Sum()
@@ -121,13 +122,8 @@ func (d *dump) isFree(name string, t *typeEntry) bool {
 	if t.module == 0 {
 		return true
 	}
-	for path, id := range d.g.modules {
-		if id == t.module {
-			base := strings.ToLower(path[strings.LastIndexAny(path, `/\`)+1:])
-			return base == "" || strings.HasPrefix(base, "mscorlib") || strings.HasPrefix(base, "system.private.corelib")
-		}
-	}
-	return false
+	base := strings.ToLower(fullname.BaseName(d.g.path(t.module)))
+	return base == "" || strings.HasPrefix(base, "mscorlib") || strings.HasPrefix(base, "system.private.corelib")
 }
 
 // judge weighs what the graph says of itself.

@@ -37,8 +37,9 @@
 //
 // # Limits
 //
-// Names are treated as in package gcdump and have the same limits. Read wants
-// lines below a megabyte.
+// Names are treated as in package gcdump and have the same limits; as a report
+// has the file names of modules only, their files are looked for below a root
+// that is given. Read wants lines below a megabyte.
 package gcreport
 
 import (
@@ -57,6 +58,7 @@ import (
 	"golang.org/x/text/transform"
 
 	"leaktrack/heap"
+	"leaktrack/ingest/internal/fullname"
 	"leaktrack/ingest/internal/gcname"
 	"leaktrack/ingest/syntax"
 )
@@ -119,7 +121,17 @@ func decoder() transform.Transformer {
 // warning. Uptime is [heap.UptimeUnknown].
 func Read(r io.Reader, name string) iter.Seq2[*heap.Snapshot, error] {
 	return func(yield func(*heap.Snapshot, error) bool) {
-		p := &parser{name: name, yield: yield}
+		f := fullname.NewFinder("")
+		defer f.Close()
+		ReadWith(f, r, name)(yield)
+	}
+}
+
+// ReadWith is [Read] with a finder of modules, which keeps what it reads of
+// them from one report to the next.
+func ReadWith(f *fullname.Finder, r io.Reader, name string) iter.Seq2[*heap.Snapshot, error] {
+	return func(yield func(*heap.Snapshot, error) bool) {
+		p := &parser{name: name, yield: yield, names: f}
 		lines := bufio.NewScanner(transform.NewReader(r, decoder()))
 		lines.Buffer(make([]byte, 4096), maxLine)
 		lines.Split(withEnds)
@@ -163,6 +175,7 @@ func withEnds(data []byte, atEOF bool) (advance int, token []byte, err error) {
 // parser goes through the lines of a text.
 type parser struct {
 	name    string
+	names   *fullname.Finder
 	yield   func(*heap.Snapshot, error) bool
 	stopped bool
 	lineNo  int
@@ -175,7 +188,6 @@ type parser struct {
 type report struct {
 	s        *heap.Snapshot
 	table    gcname.Table
-	modules  map[string]int32
 	line     int  // of its start
 	inTable  bool // below the header
 	ended    bool
@@ -198,7 +210,7 @@ func (p *parser) place() string { return (&syntax.Error{File: p.name, Line: p.li
 // begin starts a report and finishes the one before.
 func (p *parser) begin() {
 	p.finish()
-	p.report = &report{line: p.lineNo, first: !p.found, modules: map[string]int32{}, echo: p.echo, s: &heap.Snapshot{
+	p.report = &report{line: p.lineNo, first: !p.found, echo: p.echo, s: &heap.Snapshot{
 		Uptime: heap.UptimeUnknown, Source: heap.SourceGCReport, Basis: heap.Live,
 		Complete: true, Estimated: true, Heap: &heap.Totals{},
 	}}
@@ -316,19 +328,12 @@ func (p *parser) row(s string) {
 	if mod == "" && gcname.Synthetic(gcname.Strip(name)) {
 		return
 	}
-	id := int32(0)
-	if mod != "" {
-		if id = r.modules[mod]; id == 0 {
-			id = int32(len(r.modules) + 1)
-			r.modules[mod] = id
-		}
-	}
 	canonical := gcname.Canonical(name)
 	if canonical == "" || canonical == "<UNKNOWN>" || len(canonical) > heap.MaxNameBytes {
 		canonical = fmt.Sprintf("Type(%d)", r.rows)
 		r.nameless++
 	}
-	r.table.Add(heap.Type{Name: canonical, Count: count, Bytes: size * count}, id)
+	r.table.Add(heap.Type{Name: canonical, Count: count, Bytes: size * count}, mod)
 }
 
 // finish hands out the report that is being read.
@@ -347,7 +352,7 @@ func (p *parser) finish() {
 		give(nil, &syntax.Error{File: p.name, Line: r.line, Msg: "a report without rows"})
 		return
 	}
-	if err := r.table.Fill(r.s); err != nil {
+	if err := r.table.Fill(r.s, p.names); err != nil {
 		give(nil, &syntax.Error{File: p.name, Line: r.line, Msg: "the report cannot be summed up", Err: err})
 		return
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -12,6 +13,7 @@ import (
 	"unicode/utf16"
 
 	"leaktrack/heap"
+	"leaktrack/ingest/internal/fullname"
 	"leaktrack/ingest/syntax"
 )
 
@@ -148,6 +150,40 @@ func utf16LE(s string) string {
 		b.WriteByte(byte(u >> 8))
 	}
 	return b.String()
+}
+
+// The report has the file names of modules, which are enough for the table,
+// and below a folder for their files.
+func TestFullNames(t *testing.T) {
+	const in = "  480  GC Heap bytes\n  6  GC Heap objects\n\n  Object Bytes     Count  Type\n" +
+		"  48  1  UTF8EncodingSealed  [System.Private.CoreLib.dll]\n" +
+		"  96  1  Entry<System.String,LeakZoo.Order>[]  [System.Private.CoreLib.dll]\n" +
+		"  80  1  System.Collections.Generic.Dictionary<System.String,LeakZoo.Order>  [System.Private.CoreLib.dll]\n" +
+		"  24  1  LeakZoo.Order  [LeakZoo.dll]\n" +
+		"  32  1  <Main>c__AnonStorey0  [LeakZoo.dll]\n" +
+		"  200  1  Entry<A.K,A.V>  [Other.dll]\n"
+	for _, tt := range []struct{ root, closure string }{{"", "<Main>c__AnonStorey0"}, {"../../testdata", "LeakZoo.Program+<Main>c__AnonStorey0"}} {
+		f := fullname.NewFinder(tt.root)
+		var names []string
+		for s, err := range ReadWith(f, strings.NewReader(in), "x.txt") {
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, ty := range s.Types {
+				names = append(names, ty.Name)
+			}
+		}
+		want := []string{tt.closure, "Entry<A.K,A.V>", "LeakZoo.Order", "System.Collections.Generic.Dictionary<System.String,LeakZoo.Order>",
+			"System.Collections.Generic.Dictionary<System.String,LeakZoo.Order>+Entry[]", "System.Text.UTF8Encoding+UTF8EncodingSealed"}
+		slices.Sort(names)
+		slices.Sort(want)
+		if !slices.Equal(names, want) {
+			t.Errorf("root %q: %q, want %q", tt.root, names, want)
+		}
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 func TestReportsInALog(t *testing.T) {

@@ -174,6 +174,23 @@ func TestWrongBuildIsNotBelieved(t *testing.T) {
 		{"other build", [16]byte{9}, 7, "<Main>c__AnonStorey0"},
 		{"other age", guid, 8, "<Main>c__AnonStorey0"},
 	} {
+		// Of two files of one name the second is the build that ran.
+		both := NewTypes()
+		both.add(1, typeRecord{name: "<Main>c__AnonStorey0", module: 1, token: 0x02000010})
+		both.AddModule(Module{ID: 1, Path: "/x.dll", PDB: tt.pdb, Age: tt.age})
+		both.resolve(func(_ Module, use func(io.ReaderAt, int64) error) error {
+			foreign := bytes.Clone(b)
+			foreign[len(b)-20] ^= 1 // in the identity
+			if use(bytes.NewReader(foreign), int64(len(b))) == nil {
+				return nil
+			}
+			return use(bytes.NewReader(b), int64(len(b)))
+		})
+		n := both.namer()
+		got, _ := n.name(1)
+		if _, assumed := n.module(1); got != tt.want || assumed != (tt.pdb == [16]byte{}) {
+			t.Errorf("%s, the second file: %q, assumed %v", tt.why, got, assumed)
+		}
 		types := NewTypes()
 		types.add(1, typeRecord{name: "<Main>c__AnonStorey0", module: 1, token: 0x02000010})
 		types.AddModule(Module{ID: 1, Path: "/x.dll", PDB: tt.pdb, Age: tt.age})

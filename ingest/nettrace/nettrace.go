@@ -20,8 +20,10 @@
 //
 // The runtime sends nested types without namespace and enclosing types. They
 // are completed from the names of generic arguments, which are spelled in
-// full, and from the metadata of the modules, where the stream names modules
-// and their files can be opened. What stays short is counted in a warning.
+// full, and by token from the metadata of the modules, where the stream names
+// modules and their files, or the single-file program that holds them, can be
+// opened and are the same builds; else from the table of class libraries, as
+// package fullname has it. What stays short is named in a warning.
 //
 // # Limits
 //

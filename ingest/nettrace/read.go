@@ -5,11 +5,9 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"os"
-	"runtime"
-	"strings"
 
 	"leaktrack/heap"
+	"leaktrack/ingest/internal/fullname"
 	"leaktrack/ingest/syntax"
 )
 
@@ -36,6 +34,14 @@ type Result struct {
 // and Result.Err. A nil open leaves names of nested types as short as the
 // stream has them.
 func Scan(r io.Reader, name string, open OpenImage) (*Result, error) {
+	return scanNaming(r, name, func(t *Types) {
+		if open != nil {
+			t.Resolve(open)
+		}
+	})
+}
+
+func scanNaming(r io.Reader, name string, resolve func(*Types)) (*Result, error) {
 	d := NewDecoder(r, name)
 	collectors := map[int]*Collector{}
 	var order []*Collector
@@ -72,9 +78,7 @@ func Scan(r io.Reader, name string, open OpenImage) (*Result, error) {
 		if res.CommandLine == "" {
 			res.CommandLine = c.commandLine
 		}
-		if open != nil {
-			c.types.Resolve(open)
-		}
+		resolve(c.types)
 		walks, err := c.Walks(d)
 		if err != nil {
 			return nil, fmt.Errorf("reading %s: %w", name, err)
@@ -98,7 +102,20 @@ const maxProcesses = 1024
 // where the stream names the modules and the files are the same builds.
 func Read(r io.Reader, name string) iter.Seq2[*heap.Snapshot, error] {
 	return func(yield func(*heap.Snapshot, error) bool) {
-		res, err := Scan(r, name, OpenLocal)
+		f := fullname.NewFinder("")
+		defer f.Close()
+		ReadWith(f, r, name)(yield)
+	}
+}
+
+// ReadWith is [Read] with a finder of modules.
+func ReadWith(f *fullname.Finder, r io.Reader, name string) iter.Seq2[*heap.Snapshot, error] {
+	return func(yield func(*heap.Snapshot, error) bool) {
+		res, err := scanNaming(r, name, func(t *Types) {
+			t.resolve(func(m Module, use func(io.ReaderAt, int64) error) error {
+				return f.Each(m.Path, func(_ string, image io.ReaderAt, size int64) error { return use(image, size) })
+			})
+		})
 		if err != nil {
 			yield(nil, err)
 			return
@@ -125,26 +142,5 @@ func OpenLocal(m Module) (interface {
 	io.ReaderAt
 	io.Closer
 }, int64, error) {
-	p := m.Path
-	if p == "" || strings.HasPrefix(p, `\\`) || strings.HasPrefix(p, "//") ||
-		runtime.GOOS == "windows" && len(p) > 2 && p[1] != ':' || runtime.GOOS != "windows" && p[0] != '/' {
-		return nil, 0, fmt.Errorf("module %q: not a local path", p)
-	}
-	// Opening a pipe or a device would block or act; look before.
-	st, err := os.Stat(p)
-	if err != nil {
-		return nil, 0, err
-	}
-	if !st.Mode().IsRegular() {
-		return nil, 0, fmt.Errorf("module %q: no regular file", p)
-	}
-	f, err := os.Open(p)
-	if err != nil {
-		return nil, 0, err
-	}
-	if st, err = f.Stat(); err != nil || !st.Mode().IsRegular() {
-		f.Close()
-		return nil, 0, fmt.Errorf("module %q: no regular file", p)
-	}
-	return f, st.Size(), nil
+	return fullname.OpenLocal(m.Path)
 }

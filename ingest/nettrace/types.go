@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"leaktrack/heap"
+	"leaktrack/ingest/internal/fullname"
 	"leaktrack/ingest/internal/metadata"
 )
 
@@ -35,6 +36,8 @@ type Types struct {
 type moduleState struct {
 	Module
 	failed error // why its metadata could not be read
+	// assumed: the file that was read may be of another build.
+	assumed bool
 }
 
 // NewTypes returns an empty table.
@@ -119,8 +122,27 @@ type OpenImage func(m Module) (image interface {
 // Resolve looks up the full names of nested types in the metadata of their
 // modules, as far as the modules are known and can be opened. A file that is
 // not the build the process runs, by the identity in its debug directory or by
-// a type's name that differs, is not believed. A record is looked up once.
+// a type's name that differs, is not believed; of one without identity the
+// caller knows best, as who opens what the process has loaded. A record is looked
+// up once.
 func (t *Types) Resolve(open OpenImage) {
+	t.resolve(func(m Module, use func(io.ReaderAt, int64) error) error {
+		image, size, err := open(m)
+		if err != nil {
+			return err
+		}
+		defer image.Close()
+		return use(image, size)
+	})
+	for _, m := range t.modules {
+		m.assumed = false
+	}
+}
+
+// eachImage hands the files that may be the module to use until it returns nil.
+type eachImage func(m Module, use func(image io.ReaderAt, size int64) error) error
+
+func (t *Types) resolve(each eachImage) {
 	want := map[uint64][]*typeRecord{}
 	for _, r := range t.records {
 		if !r.looked && r.short() && t.modules[r.module] != nil {
@@ -130,7 +152,10 @@ func (t *Types) Resolve(open OpenImage) {
 	for id, records := range want {
 		m := t.modules[id]
 		if m.failed == nil {
-			m.failed = resolveModule(m.Module, records, open)
+			m.failed = each(m.Module, func(image io.ReaderAt, size int64) (err error) {
+				m.assumed, err = resolveModule(m.Module, records, image, size)
+				return err
+			})
 		}
 		for _, r := range records {
 			r.looked = true
@@ -138,18 +163,16 @@ func (t *Types) Resolve(open OpenImage) {
 	}
 }
 
-func resolveModule(m Module, records []*typeRecord, open OpenImage) error {
-	image, size, err := open(m)
-	if err != nil {
-		return err
-	}
-	defer image.Close()
+// resolveModule looks names up in one file. assumed says that nothing but the
+// names shows that it is the build that the process runs.
+func resolveModule(m Module, records []*typeRecord, image io.ReaderAt, size int64) (assumed bool, err error) {
 	mod, err := metadata.Open(image, size, metadata.File)
 	if err != nil {
-		return err
+		return false, err
 	}
-	if guid, age, ok := mod.PDB(); ok && m.PDB != [16]byte{} && (guid != m.PDB || age != m.Age) {
-		return fmt.Errorf("%s is not the build that the process runs", m.Path)
+	guid, age, ok := mod.PDB()
+	if assumed = !ok || m.PDB == [16]byte{}; !assumed && (guid != m.PDB || age != m.Age) {
+		return false, fmt.Errorf("%s is not the build that the process runs", m.Path)
 	}
 	for _, r := range records {
 		name, err := mod.TypeName(r.token)
@@ -161,7 +184,7 @@ func resolveModule(m Module, records []*typeRecord, open OpenImage) error {
 			r.full = name.String()
 		}
 	}
-	return nil
+	return assumed, nil
 }
 
 // leadingGroup returns the length of the balanced <…> at the start of a name
@@ -320,6 +343,27 @@ func (n *typeNamer) build(id uint64, depth int) (name string, short bool) {
 		n.done[id], n.short[id] = name, short
 	}
 	return name, short
+}
+
+// module returns the module of a type, or of an array's element, as package
+// fullname wants it, and whether the type's name was read from a file that may
+// be of another build.
+func (n *typeNamer) module(id uint64) (path string, assumed bool) {
+	r := n.types.records[id]
+	for range maxDepth {
+		if r == nil || r.flags&typeFlagArray == 0 || len(r.params) == 0 {
+			break
+		}
+		r = n.types.records[r.params[0]]
+	}
+	switch {
+	case r == nil || r.flags&(typeFlagArray|typeFlagNative) != 0:
+		return "", false
+	case n.types.modules[r.module] == nil || n.types.modules[r.module].Path == "":
+		return fullname.Nameless(r.module), false
+	}
+	m := n.types.modules[r.module]
+	return m.Path, m.assumed && r.full != ""
 }
 
 func (n *typeNamer) compose(id uint64, r *typeRecord, depth int) (string, bool) {

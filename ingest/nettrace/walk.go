@@ -3,11 +3,14 @@ package nettrace
 import (
 	"fmt"
 	"io"
+	"maps"
 	"math"
+	"slices"
 	"time"
 
 	"leaktrack/heap"
 	"leaktrack/ingest/internal/cmdline"
+	"leaktrack/ingest/internal/fullname"
 )
 
 // Walk is one heap walk: the snapshot, and how far it can be trusted. The
@@ -89,7 +92,9 @@ func (c *Collector) count(w *walk, r *Walk, doubt func(string, ...any)) error {
 	names := c.types.namer()
 	var rows []heap.Type
 	var unknown int
-	var short []string
+	var short []int // rows
+	var ids []uint64
+	assumed := map[string]bool{} // files
 	over := w.tally.overflow
 	w.tally.all(func(id, count, bytes uint64) {
 		if count > math.MaxInt64 || bytes > math.MaxInt64 {
@@ -102,15 +107,24 @@ func (c *Collector) count(w *walk, r *Walk, doubt func(string, ...any)) error {
 			unknown++
 			r.UnknownObjects += int64(count)
 		case names.short[id]:
-			r.ShortNames++
-			short = append(short, name)
+			short = append(short, len(rows))
 		}
+		if path, taken := names.module(id); taken {
+			assumed[fullname.BaseName(path)] = true
+		}
+		ids = append(ids, id)
 		rows = append(rows, heap.Type{Name: name, Count: int64(count), Bytes: int64(bytes)})
 	})
 	if over {
 		return fmt.Errorf("heap walk at %#x: %w", w.offset, heap.ErrOverflow)
 	}
 	r.Types = len(rows)
+	notes, left := names.complete(rows, short, ids)
+	for _, i := range short {
+		if _, ok := left[rows[i].Name]; ok {
+			r.ShortNames++
+		}
+	}
 	if err := s.SetTypes(rows); err != nil {
 		return err
 	}
@@ -128,10 +142,46 @@ func (c *Collector) count(w *walk, r *Walk, doubt func(string, ...any)) error {
 	if uint64(r.Objects) != w.nodes && !w.overfull {
 		doubt("%d objects announced, %d counted", w.nodes, r.Objects)
 	}
+	if len(assumed) > 0 {
+		s.Warn("", "names of nested types are read from files that are taken for the builds that ran: %s", heap.Some(slices.Collect(maps.Keys(assumed))))
+	}
+	for _, note := range notes {
+		s.Warn("", "%s", note)
+	}
 	if r.ShortNames > 0 {
-		s.Warn("", "%d of %d types may be named without namespace or enclosing type: %s", r.ShortNames, r.Types, heap.Some(short))
+		s.Warn("", "%d of %d types may be named without namespace or enclosing type: %s", r.ShortNames, r.Types, fullname.List(left))
 	}
 	return nil
+}
+
+// complete names the short rows by the table of class libraries, where no
+// file of the module told. It returns where names come from, and the names that
+// stay short, with what they can stand for.
+func (n *typeNamer) complete(rows []heap.Type, short []int, ids []uint64) (notes []string, left map[string][]string) {
+	if len(short) == 0 {
+		return nil, nil
+	}
+	types := make([]fullname.Query, len(rows))
+	for i := range types {
+		name, ok := heap.ParseTypeName(rows[i].Name)
+		if !ok {
+			name = heap.TypeName{Chain: []heap.NamePart{{Name: rows[i].Name}}}
+		}
+		module, _ := n.module(ids[i])
+		types[i] = fullname.Query{Name: name, Module: module}
+	}
+	var f *fullname.Finder // files were asked already, by token
+	found := f.Resolve(types)
+	left = map[string][]string{}
+	for _, i := range short {
+		a := found.Answers[i]
+		if name := a.Name.String(); a.How != fullname.Unresolved && len(name) <= heap.MaxNameBytes {
+			rows[i].Name = name
+			continue
+		}
+		left[rows[i].Name] = append(left[rows[i].Name], a.Candidates...)
+	}
+	return found.Notes, left
 }
 
 // judgeStream weighs what the container says.

@@ -26,7 +26,8 @@ var rules = map[string][]string{
 	"ingest/internal/bundle":      {},
 	"ingest/sos":                  {"heap", "ingest/syntax", "golang.org/x/text"},
 	"ingest/internal/fastser":     {"ingest/syntax"},
-	"ingest/internal/gcname":      {"heap"},
+	"ingest/internal/fullname":    {"heap", "ingest/internal/metadata", "ingest/internal/bundle"},
+	"ingest/internal/gcname":      {"heap", "ingest/internal/fullname"},
 	"ingest/gcdump":               {"heap", "ingest/syntax", "ingest/internal/"},
 	"ingest/gcreport":             {"heap", "ingest/syntax", "ingest/internal/", "golang.org/x/text"},
 	"ingest/internal/clr":         {"heap", "ingest/internal/metadata", "ingest/internal/wire"},
@@ -44,6 +45,7 @@ var rules = map[string][]string{
 	"internal/unit":               {"github.com/dustin/go-humanize"},
 	"internal/report":             {"heap", "trend", "internal/unit", "github.com/jedib0t/go-pretty"},
 	"internal/mail":               {"github.com/wneessen/go-mail"},
+	"internal/metrics":            {"heap", "store", "trend", "internal/unit", "github.com/prometheus"},
 	"cmd/leaktrack":               {"*"},
 }
 
@@ -53,6 +55,7 @@ var single = map[string]string{
 	"gonum.org/v1/gonum":       "trend",
 	"gonum.org/v1/plot":        "plotting",
 	"github.com/urfave/cli/v2": "cmd/leaktrack",
+	"github.com/prometheus":    "internal/metrics",
 }
 
 const module = "leaktrack"

@@ -36,18 +36,41 @@ type diffJSON struct {
 	Types   []change         `json:"types"`
 }
 
-// changes joins two snapshots by type, the spelling of names aside.
-func changes(a, b *heap.Snapshot) []change {
+// changes joins two snapshots by type, the spelling of names aside. A short
+// name of one is the type that the other names in full, where it fits one only.
+// Where it fits several, unclear tells them, and the other snapshot says nothing
+// of either.
+func changes(a, b *heap.Snapshot) (out []change, unclear map[string][]string) {
+	var j heap.Join
+	own := map[*heap.Snapshot]map[string]bool{a: {}, b: {}}
+	for _, s := range []*heap.Snapshot{a, b} {
+		for _, t := range s.Types {
+			j.Add(t.Name, s.Source.ShortNames())
+			own[s][heap.CanonicalName(t.Name)] = true
+		}
+	}
+	unclear = map[string][]string{}
 	index := map[string]int{}
-	var out []change
-	collect := func(s *heap.Snapshot, side func(*change) **amount) {
+	collect := func(s, other *heap.Snapshot, side func(*change) **amount) {
 		for _, t := range s.Types {
 			key := heap.CanonicalName(t.Name)
+			if !own[other][key] {
+				full, candidates := j.Full(t.Name, s.Source.ShortNames())
+				if full != "" && !own[s][full] {
+					key = full
+				}
+				if candidates = slices.DeleteFunc(candidates, func(c string) bool { return !own[other][c] || own[s][c] }); len(candidates) > 1 {
+					unclear[key] = candidates
+				}
+			}
 			i, ok := index[key]
 			if !ok {
 				i = len(out)
 				index[key] = i
 				out = append(out, change{Name: t.Name})
+			}
+			if key == heap.CanonicalName(t.Name) {
+				out[i].Name = t.Name // the full one of two
 			}
 			p := side(&out[i])
 			if *p == nil {
@@ -57,14 +80,22 @@ func changes(a, b *heap.Snapshot) []change {
 			(*p).Bytes += t.Bytes
 		}
 	}
-	collect(a, func(c *change) **amount { return &c.From })
-	collect(b, func(c *change) **amount { return &c.To })
+	collect(a, b, func(c *change) **amount { return &c.From })
+	collect(b, a, func(c *change) **amount { return &c.To })
+	hidden := map[string]bool{}
+	for short, full := range unclear {
+		hidden[short] = true
+		for _, f := range full {
+			hidden[f] = true
+		}
+	}
 	for i := range out {
 		c := &out[i]
-		if c.From == nil && a.Complete {
+		told := !hidden[heap.CanonicalName(c.Name)]
+		if c.From == nil && a.Complete && told {
 			c.From = &amount{}
 		}
-		if c.To == nil && b.Complete {
+		if c.To == nil && b.Complete && told {
 			c.To = &amount{}
 		}
 		if c.From != nil && c.To != nil {
@@ -84,7 +115,7 @@ func changes(a, b *heap.Snapshot) []change {
 		return cmp.Or(cmp.Compare(magnitude(y.Difference.Bytes), magnitude(x.Difference.Bytes)),
 			cmp.Compare(magnitude(y.Difference.Count), magnitude(x.Difference.Count)), strings.Compare(x.Name, y.Name))
 	})
-	return out
+	return out, unclear
 }
 
 func magnitude(n int64) int64 { return max(n, -n) }
@@ -92,7 +123,7 @@ func magnitude(n int64) int64 { return max(n, -n) }
 // Diff writes two snapshots side by side, the largest change of bytes first,
 // at most top types; -1 for every one.
 func Diff(w io.Writer, st Style, ref string, a, b *heap.Snapshot, top int) error {
-	all := changes(a, b)
+	all, unclear := changes(a, b)
 	shown := all
 	if top >= 0 {
 		shown = slices.DeleteFunc(slices.Clone(all), func(c change) bool {
@@ -124,6 +155,13 @@ func Diff(w io.Writer, st Style, ref string, a, b *heap.Snapshot, top int) error
 		if !s.Complete {
 			fmt.Fprintf(w, "the snapshot at %s is incomplete: a type it does not list is shown as \"?\", not as 0\n", unit.Clock(s.Uptime))
 		}
+	}
+	if len(unclear) > 0 {
+		var list []string
+		for short, full := range unclear {
+			list = append(list, fmt.Sprintf("%s (%s)", unit.Clean(short), unit.Clean(heap.Some(full))))
+		}
+		fmt.Fprintf(w, "short names that fit several types of the other snapshot; both are shown as \"?\" where the other is listed: %s\n", heap.Some(list))
 	}
 	fmt.Fprintln(w)
 	columns := []column{{head: "Type", name: true}, {head: "Objects", right: true}, {head: "then", right: true}, {head: "change", right: true},

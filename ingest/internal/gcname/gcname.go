@@ -12,8 +12,9 @@
 // # Limits
 //
 // The runtime sends nested types without namespace and enclosing types, and a
-// .gcdump has nothing but the name. [Complete] repairs those that a generic
-// argument spells in full; the others stay short.
+// .gcdump has nothing but the name and the module. [Table] completes them by
+// package fullname, or where a generic argument spells them in full; the others
+// stay short.
 package gcname
 
 import (
@@ -27,37 +28,7 @@ import (
 var (
 	suffix = regexp.MustCompile(` \((Bytes > [0-9]+[KMG]|(Bytes > [0-9]+[KMG],)?(No)?Ptrs,ElemSize=[0-9]+)\)$`)
 	ranks  = regexp.MustCompile(`<[,*]+>`)
-	// outer finds a generic class of the framework, before a nested class, whose
-	// arity the tools dropped. Without it Dictionary+Entry<K,V> cannot be told from
-	// a nested class that is generic itself.
-	outer = regexp.MustCompile(`(^|[<,])(System\.Collections\.(?:Generic|Concurrent|Immutable)\.[A-Za-z]+)\+`)
 )
-
-// arities holds generic collections of the framework that have nested classes
-// and no non-generic namesake with nested generic classes.
-var arities = map[string]string{
-	"System.Collections.Generic.Dictionary":                  "`2",
-	"System.Collections.Generic.HashSet":                     "`1",
-	"System.Collections.Generic.LinkedList":                  "`1",
-	"System.Collections.Generic.List":                        "`1",
-	"System.Collections.Generic.PriorityQueue":               "`2",
-	"System.Collections.Generic.Queue":                       "`1",
-	"System.Collections.Generic.SortedDictionary":            "`2",
-	"System.Collections.Generic.SortedList":                  "`2",
-	"System.Collections.Generic.SortedSet":                   "`1",
-	"System.Collections.Generic.Stack":                       "`1",
-	"System.Collections.Concurrent.BlockingCollection":       "`1",
-	"System.Collections.Concurrent.ConcurrentBag":            "`1",
-	"System.Collections.Concurrent.ConcurrentDictionary":     "`2",
-	"System.Collections.Concurrent.ConcurrentQueue":          "`1",
-	"System.Collections.Concurrent.ConcurrentQueueSegment":   "`1",
-	"System.Collections.Concurrent.ConcurrentStack":          "`1",
-	"System.Collections.Immutable.ImmutableDictionary":       "`2",
-	"System.Collections.Immutable.ImmutableHashSet":          "`1",
-	"System.Collections.Immutable.ImmutableList":             "`1",
-	"System.Collections.Immutable.ImmutableSortedDictionary": "`2",
-	"System.Collections.Immutable.ImmutableSortedSet":        "`1",
-}
 
 // Canonical returns the name as [heap.CanonicalName] spells it, without what
 // the tools added. "" stays "".
@@ -68,22 +39,7 @@ func Canonical(name string) string {
 	}
 	name = restoreEmptyGroups(name)
 	name = ranks.ReplaceAllStringFunc(name, func(s string) string { return "[" + s[1:len(s)-1] + "]" })
-	plain := heap.CanonicalName(name)
-	if !strings.Contains(plain, "+") || !strings.Contains(plain, "<") {
-		return plain
-	}
-	full := outer.ReplaceAllStringFunc(name, func(s string) string {
-		m := strings.TrimLeft(s[:len(s)-1], "<,")
-		return s[:len(s)-1] + arities[m] + "+"
-	})
-	if full == name {
-		return plain
-	}
-	full = heap.CanonicalName(full)
-	if strings.Contains(full, "`") {
-		return plain // the arguments do not match the arity
-	}
-	return full
+	return heap.CanonicalName(name)
 }
 
 // Strip cuts size class and array layout off a name.

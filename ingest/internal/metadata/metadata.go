@@ -285,6 +285,20 @@ func (m *Module) TypeName(token uint32) (TypeName, error) {
 	return TypeName{}, bad("type %#x is nested more than %d deep", token, maxNesting)
 }
 
+// Attributes returns the flags of a TypeDef token (section II.23.1.15).
+func (m *Module) Attributes(token uint32) (uint32, error) {
+	row := token & 0xffffff
+	if token>>24 != tabTypeDef || row == 0 || row > m.typeDef.rows {
+		return 0, fmt.Errorf("token %#x is no TypeDef", token)
+	}
+	off := m.typeDef.off + int64(row-1)*int64(m.typeDef.row)
+	b, err := read(m.r, off, 4, off+int64(m.typeDef.row))
+	if err != nil {
+		return 0, err
+	}
+	return binary.LittleEndian.Uint32(b), nil
+}
+
 func (m *Module) typeDefRow(row uint32) (name, namespace string, err error) {
 	if row == 0 || row > m.typeDef.rows {
 		return "", "", bad("type %d of %d", row, m.typeDef.rows)
@@ -297,7 +311,7 @@ func (m *Module) typeDefRow(row uint32) (name, namespace string, err error) {
 	if name, err = m.string(index(b, m.stringSize)); err != nil {
 		return "", "", err
 	}
-	if name == "" {
+	if strings.TrimSpace(name) == "" { // blanks would vanish in a canonical name
 		return "", "", bad("type %d has no name", row)
 	}
 	namespace, err = m.string(index(b[m.stringSize:], m.stringSize))

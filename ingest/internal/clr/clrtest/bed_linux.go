@@ -210,3 +210,6 @@ func (z *Zoo) HeapWalk(t testing.TB, settle time.Duration) []byte {
 	}
 	return stream
 }
+
+// Dir is the program's folder for temporary files, where its sockets are.
+func (z *Zoo) Dir() string { return z.dir }

@@ -112,3 +112,8 @@ func image(root []byte, flat bool) []byte {
 	copy(cli[72:], root)
 	return b
 }
+
+// ModuleFile makes the file of a module that defines the named types, for tests
+// that look names up on disk. Outer+Inner nests in Outer, which must be in the
+// list too.
+func ModuleFile(names ...string) []byte { return image(metadata(names), true) }
