@@ -77,18 +77,7 @@ func (db *DB) Chosen(p heap.Process, keys []Key) iter.Seq2[*heap.Snapshot, error
 				}
 				return nil
 			})
-			for _, rec := range recs {
-				s, err := r.decode(rec)
-				if err != nil {
-					yield(nil, db.fail(err))
-					return
-				}
-				if !yield(s, nil) {
-					return
-				}
-			}
-			if err != nil {
-				yield(nil, db.fail(err))
+			if !db.handOut(r, recs, err, yield) {
 				return
 			}
 			r.bases = used
