@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 )
 
 // CanonicalName spells a type name in the one way by which names of different
@@ -149,7 +150,7 @@ func spread(segs []NamePart) bool {
 // after a dot; generic arguments open behind an identifier.
 func (p *nameParser) segment() (NamePart, bool) {
 	var seg NamePart
-	start := p.i
+	start, escaped := p.i, p.i
 loop:
 	for p.i < len(p.s) {
 		switch c := p.s[p.i]; c {
@@ -158,6 +159,7 @@ loop:
 			if p.i > len(p.s) {
 				return seg, false
 			}
+			escaped = p.i
 		case '<':
 			if p.i == start || p.s[p.i-1] == '.' || p.s[p.i-1] == '>' && p.compilerMade(start) {
 				depth := 0
@@ -183,7 +185,9 @@ loop:
 			p.i++
 		}
 	}
-	seg.Name = strings.TrimSpace(p.s[start:p.i])
+	// An escaped blank is part of the name, too.
+	tail := strings.TrimRightFunc(p.s[escaped:p.i], unicode.IsSpace)
+	seg.Name = strings.TrimLeftFunc(p.s[start:escaped]+tail, unicode.IsSpace)
 	if seg.Name == "" {
 		return seg, false
 	}

@@ -42,7 +42,7 @@ func coreFile(in io.Reader) (f file, size int64, ok bool) {
 func (rd *Reader) readCore(f file, size int64, name string) (*heap.Snapshot, error) {
 	s, trust, err := elfcore.Read(f, size, name, elfcore.Options{Root: rd.Root, Workers: runtime.GOMAXPROCS(0)})
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return nil, err // it names the input
 	}
 	if rd.Notice != nil {
 		rd.Notice(fmt.Sprintf("%s: %s", name, trust.String()))

@@ -160,7 +160,7 @@ func (rd *Reader) Read(in io.Reader, name string) iter.Seq2[*heap.Snapshot, erro
 				}
 				if err != nil {
 					if errors.Is(err, syntax.ErrNotMine) {
-						err = fmt.Errorf("%s: %w", name, ErrUnknown)
+						err = fmt.Errorf("%s: %w", name, unknown(head))
 					}
 					s = nil
 				}
@@ -183,9 +183,24 @@ func (rd *Reader) Read(in io.Reader, name string) iter.Seq2[*heap.Snapshot, erro
 			yield(nil, fmt.Errorf("%s: a core is read back and forth: it must be a plain file, not a pipe or compressed", name))
 			return
 		}
-		yield(nil, fmt.Errorf("%s: %w", name, ErrUnknown))
+		yield(nil, fmt.Errorf("%s: %w", name, unknown(head)))
 	}
 }
+
+// unknown is the error for an input that no format recognises. Of some it can
+// be told what they are and what to do.
+func unknown(head []byte) error {
+	if what := gcdump.Stranger(head); what != "" {
+		return foreign{what}
+	}
+	return ErrUnknown
+}
+
+// foreign is an [ErrUnknown] in other words.
+type foreign struct{ what string }
+
+func (e foreign) Error() string        { return "no known format but " + e.what }
+func (e foreign) Is(target error) bool { return target == ErrUnknown }
 
 // open looks at the beginning of in, through gzip.
 func open(in io.Reader) (io.Reader, []byte, error) {

@@ -83,7 +83,11 @@ func compact(path string, o Options) (before, after int64, err error) {
 // copyTo copies what db holds into a new file with the rights of the old one.
 func (db *DB) copyTo(temp string, like fs.FileInfo) error {
 	return guard(func() (err error) {
-		to, err := bbolt.Open(temp, 0o600, &bbolt.Options{NoSync: true, NoStatistics: true, FreelistType: bbolt.FreelistMapType})
+		to, err := bbolt.Open(temp, 0o600, &bbolt.Options{NoSync: true, NoStatistics: true, FreelistType: bbolt.FreelistMapType,
+			// A name that can be foreseen must be ours: nobody's link is followed.
+			OpenFile: func(name string, flag int, mode os.FileMode) (*os.File, error) {
+				return os.OpenFile(name, flag|os.O_EXCL, mode)
+			}})
 		if err != nil {
 			return err
 		}
@@ -181,7 +185,9 @@ func syncDir(path string) {
 // A file that is there already is an error, [fs.ErrExist], unless replace is set.
 func Backup(path, to string, replace bool, o Options) (size int64, err error) {
 	if size, err = backup(path, to, replace, o); err != nil {
-		return 0, fmt.Errorf("backing up store %s to %s: %w", path, to, advise(bare(err), errors.Is(err, fs.ErrNotExist)))
+		// What is missing is the store, or the folder of the copy.
+		_, missing := os.Stat(path)
+		return 0, fmt.Errorf("backing up store %s to %s: %w", path, to, advise(bare(err), missing != nil))
 	}
 	return size, nil
 }

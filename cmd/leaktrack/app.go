@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 	"runtime/debug"
 	"strings"
 	"syscall"
@@ -17,9 +19,13 @@ import (
 	"leaktrack/internal/unit"
 )
 
-// version is stamped by the release script; otherwise the build's own record
-// of its commit stands in.
-var version = ""
+// What a release build stamps in (internal/release); otherwise the build's own
+// record stands in.
+var (
+	version = "" // such as v1.2.0
+	commit  = "" // of the source, in full
+	date    = "" // of the commit, as in 2026-11-22
+)
 
 // Exit statuses. They are fixed: scripts rely on them.
 const (
@@ -162,7 +168,7 @@ func newApp(c *console) *cli.App {
 	// VERB --help takes the one, help VERB the other.
 	cli.SubcommandHelpTemplate, cli.CommandHelpTemplate = verbHelp, verbHelp
 	cli.VersionPrinter = func(*cli.Context) { fmt.Fprintf(c.out, "leaktrack %s\n", versionText()) }
-	onUsage := func(_ *cli.Context, err error, _ bool) error { return usagef("%v", err) }
+	onUsage := func(ctx *cli.Context, err error, _ bool) error { return flagError(ctx, err) }
 	app := &cli.App{
 		Name:           "leaktrack",
 		HelpName:       "leaktrack",
@@ -204,6 +210,7 @@ func newApp(c *console) *cli.App {
 		exportCommand(c),
 		dbCommand(c),
 		completionCommand(c),
+		manCommand(c),
 	}
 	for _, cmd := range app.Commands {
 		cmd.OnUsageError = onUsage
@@ -211,7 +218,7 @@ func newApp(c *console) *cli.App {
 		if strings.Contains(cmd.UsageText, "[PROCESS]") {
 			cmd.BashComplete = c.offerProcesses(cmd)
 		}
-		if cmd.Name != "completion" {
+		if cmd.Name != "completion" && cmd.Name != "man" {
 			cmd.Flags = append(cmd.Flags, dbFlag())
 		}
 	}
@@ -229,22 +236,26 @@ func unknownVerb(app *cli.App, name string) error {
 	return usagef("there is no verb %q; the verbs are %s", name, strings.Join(verbs, ", "))
 }
 
+// versionText is the version, the commit it was built from, and the Go that
+// built it, as far as they are known.
 func versionText() string {
-	if version != "" {
-		return version
-	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
-		return "(unknown build)"
+		info = &debug.BuildInfo{GoVersion: runtime.Version()}
 	}
-	text := info.Main.Version
-	if text == "" {
-		text = "(devel)"
-	}
+	name, from := cmp.Or(version, info.Main.Version, "(devel)"), commit
 	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" && !strings.Contains(text, s.Value[:min(7, len(s.Value))]) {
-			text += " " + s.Value[:min(12, len(s.Value))]
+		if s.Key == "vcs.revision" && from == "" {
+			from = s.Value
 		}
 	}
-	return text + " " + info.GoVersion
+	// Of a work tree that differs from its commit the stamp says so: abc-dirty.
+	hash, dirty, changed := strings.Cut(from, "-")
+	if from = hash[:min(12, len(hash))]; changed {
+		from += "-" + dirty
+	}
+	if from != "" && !strings.Contains(name, from) {
+		name += " " + from
+	}
+	return name + " " + info.GoVersion
 }

@@ -110,7 +110,7 @@ func (c *console) check(ctx *cli.Context) error {
 		return err
 	}
 	if junit != "" {
-		if err := writeFile(junit, func(w io.Writer) error { return report.JUnit(w, checked, limits) }); err != nil {
+		if err := writeFile(junit, shown, func(w io.Writer) error { return report.JUnit(w, checked, limits) }); err != nil {
 			return err
 		}
 	}

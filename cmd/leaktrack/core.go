@@ -86,6 +86,12 @@ func (c *console) core(ctx *cli.Context) error {
 	if err != nil {
 		return fmt.Errorf("the runtime says that the core is written, but %w", err)
 	}
+	// It holds all secrets; createdump makes it so, too.
+	if info.Mode().Perm()&0o077 != 0 {
+		if err := os.Chmod(path, info.Mode().Perm()&0o700); err != nil {
+			c.say("others can read %s: %v", path, cause(err))
+		}
+	}
 	c.say("%s in %s", unit.Bytes(info.Size()), unit.Duration(time.Since(begun)))
 	fmt.Fprintln(c.out, path)
 	return nil

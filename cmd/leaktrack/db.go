@@ -18,9 +18,12 @@ import (
 
 const (
 	defaultDB  = "leaktrack.db"
-	lockWait   = 10 * time.Second
 	dbVariable = "LEAKTRACK_DB"
 )
+
+// lockWait is how long a verb waits for a store that another leaktrack has
+// open. Tests shorten it.
+var lockWait = 10 * time.Second
 
 func dbFlag() cli.Flag {
 	return &cli.StringFlag{Name: "db", Usage: "the `FILE` that keeps the snapshots", DefaultText: "$" + dbVariable + " or " + defaultDB}

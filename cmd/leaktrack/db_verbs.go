@@ -103,7 +103,7 @@ Examples:
 		},
 	}
 	for _, sub := range cmd.Subcommands {
-		sub.OnUsageError = func(_ *cli.Context, err error, _ bool) error { return usagef("%v", err) }
+		sub.OnUsageError = func(ctx *cli.Context, err error, _ bool) error { return flagError(ctx, err) }
 		sub.HideHelpCommand = true
 		sub.CustomHelpTemplate = strings.Replace(verbHelp, "leaktrack {{", "leaktrack db {{", 1)
 		sub.Flags = append(sub.Flags, dbFlag())

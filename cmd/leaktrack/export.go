@@ -7,6 +7,8 @@ import (
 	"io"
 
 	"github.com/urfave/cli/v2"
+
+	"leaktrack/internal/unit"
 )
 
 func exportCommand(c *console) *cli.Command {
@@ -39,7 +41,7 @@ func (c *console) export(ctx *cli.Context) error {
 	}
 	write := func(w io.Writer) error {
 		bw := bufio.NewWriterSize(w, 1<<20)
-		enc := json.NewEncoder(bw)
+		enc := json.NewEncoder(unit.JSONWriter{Writer: bw})
 		enc.SetEscapeHTML(false) // type names are full of < and >
 		for _, r := range refs {
 			for s, err := range db.Snapshots(r.Process) {
@@ -60,7 +62,7 @@ func (c *console) export(ctx *cli.Context) error {
 	if path == "" || path == "-" {
 		return write(c.out)
 	}
-	if err := writeFile(path, write); err != nil {
+	if err := writeFile(path, private, write); err != nil {
 		return err
 	}
 	fmt.Fprintln(c.out, path)

@@ -179,7 +179,7 @@ func sortByTime(files []ingest.File) {
 func fileTime(name string) (time.Time, error) {
 	info, err := os.Stat(name)
 	if err != nil {
-		return time.Time{}, errors.New("its time is not known")
+		return time.Time{}, errors.New("its time is not known: give --uptime or --started")
 	}
 	return info.ModTime(), nil
 }
@@ -294,6 +294,12 @@ func (c *console) ingestLive(ctx *cli.Context) error {
 	if method == methodMemory && ctx.IsSet("save-trace") {
 		return usagef("--save-trace goes with --method eventpipe")
 	}
+	path := ctx.String("save-trace")
+	if path != "" {
+		if err := mayWriteTrace(path); err != nil {
+			return err
+		}
+	}
 	t, err := openTarget(ctx.Context, method, name, false)
 	if err != nil {
 		return explained(err)
@@ -306,18 +312,19 @@ func (c *console) ingestLive(ctx *cli.Context) error {
 	}
 	var o live.Options
 	var saved []string
-	if path := ctx.String("save-trace"); path != "" {
+	if path != "" {
 		o.SaveTrace = func(attempt int) (io.WriteCloser, error) {
 			// A second try is a trace of its own; both may be of use.
 			target := path
 			if attempt > 1 {
 				target = besides(path, strconv.Itoa(attempt))
 			}
-			f, err := os.OpenFile(target, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-			if err == nil {
-				saved = append(saved, target)
+			f, err := newTraceFile(target)
+			if err != nil {
+				return nil, err
 			}
-			return f, err
+			saved = append(saved, target)
+			return f, nil
 		}
 	}
 	s, stats, err := t.Snapshot(ctx.Context, o)
@@ -465,7 +472,7 @@ func (i *ingestion) put(snapshots []*heap.Snapshot, name string) error {
 			}
 			i.touched[s.Process] = true
 			if !i.quiet {
-				fmt.Fprintf(i.console.out, "%s: %s at %s: %s, %s\n", name, unit.Clean(s.Process.String()), unit.Clock(s.Uptime), r.Outcome, report.Contents(s))
+				fmt.Fprintf(i.console.out, "%s: %s at %s: %s, %s\n", unit.Clean(name), unit.Clean(s.Process.String()), unit.Clock(s.Uptime), r.Outcome, report.Contents(s))
 			}
 			for _, w := range s.Warnings {
 				i.warn(w, name)

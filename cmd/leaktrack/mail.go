@@ -120,6 +120,13 @@ type poster struct {
 // mostMail is below what any server takes, and loads on a phone at once.
 const mostMail = 1000 * 1000
 
+// mailRetry holds the waits before further attempts, mailTimeout that for an
+// answer; the zero values are what package mail does. Tests shorten them.
+var (
+	mailRetry   []time.Duration
+	mailTimeout time.Duration
+)
+
 // newPoster reads [mailFlags], and --save where the verb has it.
 func newPoster(ctx *cli.Context) (*poster, error) {
 	p := &poster{to: addresses(ctx.StringSlice("to")), from: ctx.String("from"), save: ctx.String("save"), most: mostMail}
@@ -150,7 +157,7 @@ func newPoster(ctx *cli.Context) (*poster, error) {
 	if p.save != "" {
 		return p, nil
 	}
-	p.server = mail.Server{Address: ctx.String("smtp"), Hello: asciiHost(host)}
+	p.server = mail.Server{Address: ctx.String("smtp"), Hello: asciiHost(host), Retry: mailRetry, Timeout: mailTimeout}
 	return p, p.secure(ctx)
 }
 
@@ -181,7 +188,7 @@ func (p *poster) secure(ctx *cli.Context) error {
 	if file := ctx.String("ca"); file != "" {
 		pem, err := os.ReadFile(file)
 		if err != nil {
-			return fmt.Errorf("--ca: %w", err)
+			return fmt.Errorf("--ca %s: %w", file, cause(err))
 		}
 		if s.Roots = x509.NewCertPool(); !s.Roots.AppendCertsFromPEM(pem) {
 			return fmt.Errorf("--ca %s: it holds no certificate in PEM form", file)
@@ -203,7 +210,7 @@ func (p *poster) secure(ctx *cli.Context) error {
 	if file := ctx.String("password-file"); file != "" {
 		b, err := os.ReadFile(file)
 		if err != nil {
-			return fmt.Errorf("--password-file: %w", err)
+			return fmt.Errorf("--password-file %s: %w", file, cause(err))
 		}
 		s.Password = strings.TrimRight(string(b), "\r\n")
 	}
@@ -234,7 +241,7 @@ func (p *poster) post(ctx context.Context, f *findings) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		return m.Subject, writeFile(p.save, func(w io.Writer) error { _, err := w.Write(raw); return err })
+		return m.Subject, writeFile(p.save, private, func(w io.Writer) error { _, err := w.Write(raw); return err })
 	}
 	err = p.server.Send(ctx, m)
 	if err == nil {

@@ -2,11 +2,11 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 
@@ -55,17 +55,29 @@ func mayWrite(path string, force bool) error {
 	return fmt.Errorf("%s exists and was not made by leaktrack; --force overwrites it", path)
 }
 
-// writeFile writes a file whole or not at all: what was there stays until the
-// new content is complete. A device or pipe is written directly.
-func writeFile(path string, write func(io.Writer) error) error {
-	fail := func(err error) error {
-		var pe *fs.PathError
-		if errors.As(err, &pe) {
-			err = pe.Err
-		}
-		return fmt.Errorf("writing %s: %w", path, err)
+// cause drops the path from an error whose message names it already.
+func cause(err error) error {
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		return pe.Err
 	}
-	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+	return err
+}
+
+// Who may read a new file. What holds all that the store holds is its owner's
+// alone; what is made to be shown has the rights that files have by the umask.
+const (
+	private fs.FileMode = 0o600
+	shown   fs.FileMode = 0o666
+)
+
+// writeFile writes a file whole or not at all: what was there stays until the
+// new content is complete, and a link that leads elsewhere is replaced, not
+// followed. A device or pipe is written directly.
+func writeFile(path string, mode fs.FileMode, write func(io.Writer) error) error {
+	fail := func(err error) error { return fmt.Errorf("writing %s: %w", path, cause(err)) }
+	info, err := os.Stat(path)
+	if err == nil && !info.Mode().IsRegular() {
 		if info.IsDir() {
 			return fmt.Errorf("writing %s: it is a folder", path)
 		}
@@ -75,8 +87,7 @@ func writeFile(path string, write func(io.Writer) error) error {
 		}
 		return errors.Join(write(f), f.Close())
 	}
-	dir, base := filepath.Split(path)
-	f, err := os.CreateTemp(cmp.Or(dir, "."), "."+base+".*")
+	f, err := createBeside(path, mode)
 	if err != nil {
 		return fail(err)
 	}
@@ -85,9 +96,12 @@ func writeFile(path string, write func(io.Writer) error) error {
 		f.Close()
 		return fail(err)
 	}
-	if err := f.Chmod(0o644); err != nil {
-		f.Close()
-		return fail(err)
+	if info != nil {
+		// A file that was closed to others is not opened to them.
+		if err := f.Chmod(info.Mode().Perm() & (mode | 0o111)); err != nil {
+			f.Close()
+			return fail(err)
+		}
 	}
 	if err := f.Close(); err != nil {
 		return fail(err)
@@ -96,4 +110,19 @@ func writeFile(path string, write func(io.Writer) error) error {
 		return fail(err)
 	}
 	return nil
+}
+
+// createBeside makes a new file in the folder of path, under a name that nobody
+// can have foreseen, with the given mode less the umask; [os.CreateTemp] knows
+// one mode only.
+func createBeside(path string, mode fs.FileMode) (*os.File, error) {
+	dir, base := filepath.Split(path)
+	for range 100 {
+		name := filepath.Join(dir, fmt.Sprintf(".%s.%08x", base, rand.Uint32()))
+		f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+		if !errors.Is(err, fs.ErrExist) {
+			return f, err
+		}
+	}
+	return nil, fs.ErrExist
 }

@@ -75,16 +75,21 @@ func (c *console) plot(ctx *cli.Context) error {
 		return err
 	}
 	var failed []error
+	drawn := map[string]bool{}
 	for _, r := range results {
 		target := path
 		if len(results) > 1 {
 			target = besides(path, r.Ref)
+			for n := 2; drawn[target]; n++ {
+				target = besides(path, fmt.Sprintf("%.80s-%d", r.Ref, n))
+			}
+			drawn[target] = true
 		}
 		if err := mayWrite(target, ctx.Bool("force")); err != nil {
 			failed = append(failed, err)
 			continue
 		}
-		err := writeFile(target, func(w io.Writer) error {
+		err := writeFile(target, shown, func(w io.Writer) error {
 			return draw(w, r, names, plotting.Options{Width: ctx.Int("width"), Format: format})
 		})
 		if err != nil {
@@ -125,7 +130,7 @@ func (c *console) plotProgram(ctx *cli.Context, db *store.DB, name string, patte
 	if err := mayWrite(path, ctx.Bool("force")); err != nil {
 		return err
 	}
-	if err := writeFile(path, func(w io.Writer) error { return plotting.Program(w, p, typeName, o) }); err != nil {
+	if err := writeFile(path, shown, func(w io.Writer) error { return plotting.Program(w, p, typeName, o) }); err != nil {
 		return err
 	}
 	fmt.Fprintln(c.out, path)
@@ -149,8 +154,11 @@ func draw(w io.Writer, r report.Named, names map[string]bool, o plotting.Options
 	return plotting.Types(w, r.Result, types, o)
 }
 
+// longestPart is ample for a name, and far from what a file name may have.
+const longestPart = 100
+
 // besides puts the name of a process before the ending of a path, made of
-// characters that are safe in a file name.
+// characters that are safe in a file name. Two names may come out as one.
 func besides(path, ref string) string {
 	safe := func(r rune) rune {
 		switch {
@@ -161,5 +169,6 @@ func besides(path, ref string) string {
 	}
 	ext := filepath.Ext(path)
 	name := strings.Trim(strings.Map(safe, ref), "-.")
+	name = name[:min(len(name), longestPart)]
 	return strings.TrimSuffix(path, ext) + "-" + name + ext
 }

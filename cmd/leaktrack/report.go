@@ -63,7 +63,7 @@ func (c *console) report(ctx *cli.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := writeFile(path, func(w io.Writer) error { return report.HTML(w, page) }); err != nil {
+	if err := writeFile(path, shown, func(w io.Writer) error { return report.HTML(w, page) }); err != nil {
 		return err
 	}
 	fmt.Fprintln(c.out, path)

@@ -18,7 +18,10 @@ var update = flag.Bool("update", false, "renew the golden texts inside the scrip
 // are in $PATH.
 var programs = map[string]func(){"leaktrack": main}
 
-func TestMain(m *testing.M) { testscript.Main(m, programs) }
+func TestMain(m *testing.M) {
+	playRoles()
+	testscript.Main(m, programs)
+}
 
 // TestScripts runs the command as a user would: each script is a folder of
 // inputs, calls, and what they must print.

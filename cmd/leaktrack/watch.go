@@ -607,6 +607,9 @@ func explained(err error) error {
 	if errors.As(err, &refusal) && refusal.Remedy != "" && !strings.Contains(err.Error(), refusal.Remedy) {
 		return fmt.Errorf("%w; %s", err, refusal.Remedy)
 	}
+	if errors.Is(err, livemem.ErrNoRuntime) {
+		return fmt.Errorf("%w; leaktrack ps lists the .NET processes", err)
+	}
 	if remedy := live.RemedyOf(err); remedy != "" {
 		return fmt.Errorf("%w; %s", err, remedy)
 	}

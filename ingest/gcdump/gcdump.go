@@ -144,9 +144,20 @@ var strangers = []struct {
 	{"\x02\x00\x02\xc0", 72, "a Windows event trace (ETL); open it in PerfView and save its heap snapshot as .gcdump"},
 	{"Nettrace", 0, "a .nettrace stream"},
 	{fastser.Signature, 0, "a FastSerialization file of another kind, such as an old NetPerf trace"},
-	{"MDMP", 0, "a Windows minidump"},
+	{"MDMP", 0, "a Windows minidump; open it in WinDbg or dotnet-dump and ingest the log of dumpheap -stat"},
 	{"\x7fELF", 0, "an ELF file, perhaps a core dump"},
 	{"<", 0, "XML text, perhaps a .gcdump.xml"},
+}
+
+// Stranger says by its first 128 bytes what an input is that no reader takes, and
+// what to do with it; "" when that is not known.
+func Stranger(head []byte) string {
+	for _, s := range strangers {
+		if len(head) > s.at && bytes.HasPrefix(head[s.at:], []byte(s.magic)) {
+			return s.what
+		}
+	}
+	return ""
 }
 
 // stranger returns the error of an input that is no .gcdump.
@@ -154,12 +165,8 @@ func stranger(head []byte, name string) error {
 	what := "not a .gcdump file"
 	if len(head) == 0 {
 		what = "the file is empty"
-	}
-	for _, s := range strangers {
-		if len(head) > s.at && bytes.HasPrefix(head[s.at:], []byte(s.magic)) {
-			what = "not a .gcdump file but " + s.what
-			break
-		}
+	} else if s := Stranger(head); s != "" {
+		what = "not a .gcdump file but " + s
 	}
 	return &syntax.Error{File: name, Msg: what, Err: syntax.ErrNotMine}
 }

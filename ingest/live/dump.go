@@ -67,7 +67,7 @@ func (t *Target) Dump(ctx context.Context, path string, kind DumpType) error {
 		}
 		return nil
 	}
-	return &Error{PID: f.pid, Reason: TooOld, Msg: "its runtime writes no cores"}
+	return &Error{PID: f.pid, Reason: TooOld, Msg: "its runtime writes no cores", Remedy: "gcore of gdb writes one from outside"}
 }
 
 func dumpRefused(pid int, kind DumpType, err error) error {

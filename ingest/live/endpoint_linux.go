@@ -232,10 +232,12 @@ func (f *facts) dialError(err error) error {
 	case errors.As(err, &known):
 		return known
 	case errors.Is(err, unix.EACCES):
-		e.Reason, e.Msg, e.Remedy = OtherUser, "belongs to another user", "run as the same user or as root"
+		// The error of the net package says a path of no use, too.
+		e.Reason, e.Msg, e.Err, e.Remedy = OtherUser, "belongs to another user", unix.EACCES, "run as the same user or as root"
 	case errors.Is(err, unix.ECONNREFUSED):
 		if f.refresh() {
-			e.Reason, e.Msg = Stale, "its diagnostics socket is there, but nobody listens"
+			e.Reason, e.Msg, e.Err = Stale, "its diagnostics socket is there, but nobody listens", nil
+			e.Remedy = "the process opens it at its start only: restart it"
 		} else {
 			return noProcess(f.pid)
 		}
@@ -269,6 +271,7 @@ func (f *facts) absent(dir string, stale bool) error {
 		e.Remedy = "run as the same user or as root"
 	case !ev.dotnet:
 		e.Msg = "is no .NET process, or of .NET Core 2 or older: no diagnostics socket in " + dir
+		e.Remedy = "leaktrack ps lists the .NET processes"
 	case f.env == nil:
 		e.Reason, e.Msg = OtherTemp, "its TMPDIR cannot be seen, and there is no diagnostics socket in "+dir
 		e.Remedy = "run as the same user or as root, or set TMPDIR to the one it uses"

@@ -76,6 +76,7 @@ func (f *facts) answerError(ctx context.Context, cmd command, err error) error {
 		return e
 	case errors.Is(err, errProtocol):
 		e.Reason, e.Msg = Protocol, "what listens on its diagnostics socket is not a .NET runtime"
+		e.Remedy = "look who owns the socket"
 		return e
 	}
 	return f.silence(ctx, err, "no answer from its diagnostics port")
@@ -94,7 +95,8 @@ func (f *facts) silence(ctx context.Context, err error, what string) error {
 		e.Reason, e.Msg, e.Err = Stopped, "is stopped (by a signal or a debugger)", nil
 		e.Remedy = fmt.Sprintf("continue it: kill -CONT %d", f.pid)
 	case isTimeout(err):
-		e.Reason, e.Msg = Busy, what
+		// The error of the net package says the path of the socket, too.
+		e.Reason, e.Msg, e.Err = Busy, what, os.ErrDeadlineExceeded
 		e.Remedy = "another tool may be using it, or the process is frozen; try again, or with a longer timeout"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		e.Reason, e.Msg = Protocol, "its diagnostics port closed the connection without an answer"
@@ -148,7 +150,7 @@ func (f *facts) open(ctx context.Context, cmds []command, req collectRequest, wa
 		}
 		if err != nil {
 			if errors.As(err, &he) && he == hrUnknownCommand && ReasonOf(err) == "" {
-				err = &Error{PID: f.pid, Reason: TooOld, Msg: "its runtime knows no tracing", Err: err}
+				err = &Error{PID: f.pid, Reason: TooOld, Msg: "its runtime knows no tracing", Err: err, Remedy: ".NET Core 3.0 or newer is needed"}
 			}
 			return nil, cmd, err
 		}

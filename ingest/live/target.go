@@ -98,7 +98,8 @@ func (f *facts) target(ctx context.Context) (*Target, error) {
 			return nil, &Error{PID: f.pid, Reason: Protocol, Msg: "its runtime's answer makes no sense", Err: err}
 		}
 		if int(t.info.pid) != f.inner {
-			return nil, &Error{PID: f.pid, Reason: Untrusted, Msg: fmt.Sprintf("the runtime that answers is process %d, not %d", t.info.pid, f.inner)}
+			return nil, &Error{PID: f.pid, Reason: Untrusted, Msg: fmt.Sprintf("the runtime that answers is process %d, not %d", t.info.pid, f.inner),
+				Remedy: "somebody may have planted its socket; look who owns it"}
 		}
 		break
 	}

@@ -318,7 +318,7 @@ func (n *typeNamer) name(id uint64) (name string, known bool) {
 	}
 	name, _ = n.build(id, 0)
 	name = heap.CanonicalName(name)
-	if len(name) > heap.MaxNameBytes {
+	if name == "" || len(name) > heap.MaxNameBytes { // blanks only, or hostile
 		name = fmt.Sprintf("Type(0x%x)", id)
 	}
 	return name, true

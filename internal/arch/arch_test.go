@@ -42,6 +42,7 @@ var rules = map[string][]string{
 	"trend":                       {"heap", "internal/unit", "gonum.org/v1/gonum"},
 	"plotting":                    {"trend", "internal/unit", "gonum.org/v1/plot", "golang.org/x/image"},
 	"internal/arch":               {},
+	"internal/release":            {},
 	"internal/unit":               {"github.com/dustin/go-humanize"},
 	"internal/report":             {"heap", "trend", "internal/unit", "github.com/jedib0t/go-pretty"},
 	"internal/mail":               {"github.com/wneessen/go-mail"},

@@ -65,7 +65,8 @@ func JUnit(w io.Writer, checked []Checked, l CheckLimits) error {
 		if class == "" {
 			class = c.Ref
 		}
-		s := junitSuite{Name: c.Ref, Hostname: c.Process.Host}
+		class = unit.Visible(class)
+		s := junitSuite{Name: unit.Visible(c.Ref), Hostname: unit.Visible(c.Process.Host)}
 		for _, p := range c.properties(l) {
 			s.Properties = append(s.Properties, junitProperty{p[0], p[1]})
 		}
@@ -80,7 +81,7 @@ func JUnit(w io.Writer, checked []Checked, l CheckLimits) error {
 		}
 		s.Cases = append(s.Cases, judged)
 		for _, f := range c.Findings {
-			one := junitCase{Name: f.Name, Classname: class}
+			one := junitCase{Name: unit.Visible(f.Name), Classname: class}
 			if f.Outcome == CheckLeak {
 				one.Failure = &junitResult{string(f.Verdict), f.Reason, f.details()}
 				s.Failures++

@@ -149,7 +149,7 @@ func (s Style) grid(w io.Writer, columns []column, rows [][]string) {
 
 // lines writes values as JSON Lines.
 func lines[T any](w io.Writer, values []T) error {
-	enc := json.NewEncoder(w)
+	enc := json.NewEncoder(unit.JSONWriter{Writer: w})
 	enc.SetEscapeHTML(false)
 	for _, v := range values {
 		if err := enc.Encode(v); err != nil {
@@ -159,15 +159,22 @@ func lines[T any](w io.Writer, values []T) error {
 	return nil
 }
 
-// sheet writes a CSV table with a header.
+// sheet writes a CSV table with a header. Names in it come from outside.
 func sheet(w io.Writer, head []string, rows [][]string) error {
 	cw := csv.NewWriter(w)
 	if err := cw.Write(head); err != nil {
 		return err
 	}
-	if err := cw.WriteAll(rows); err != nil {
-		return err
+	for _, row := range rows {
+		safe := make([]string, len(row))
+		for i, cell := range row {
+			safe[i] = unit.Cell(cell)
+		}
+		if err := cw.Write(safe); err != nil {
+			return err
+		}
 	}
+	cw.Flush()
 	return cw.Error()
 }
 

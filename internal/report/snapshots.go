@@ -212,7 +212,7 @@ func Snapshot(w io.Writer, st Style, ref string, s *heap.Snapshot, top int) erro
 		if err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(w, "%s\n", b)
+		_, err = unit.JSONWriter{Writer: w}.Write(append(b, '\n'))
 		return err
 	case CSV:
 		var rows [][]string
