@@ -309,17 +309,44 @@ func TestUnfinishedCreation(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	var files [][]byte
 	for n := 0; n <= len(data); n += 4096 {
+		files = append(files, data[:n])
+	}
+	page := os.Getpagesize()
+	for there := range 16 { // a power cut: each page was written or not
+		d := bytes.Clone(data)
+		for p := range 4 {
+			if there>>p&1 == 0 {
+				clear(d[p*page : (p+1)*page])
+			}
+		}
+		files = append(files, d)
+	}
+	for i, data := range files {
 		path := filepath.Join(t.TempDir(), "u.db")
-		if err := os.WriteFile(path, data[:n], 0o600); err != nil {
+		if err := os.WriteFile(path, data, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := Open(path, Options{ReadOnly: true}); !typed(err) {
-			t.Errorf("%d bytes, for reading: %v", n, err)
+		if _, err := Open(path, Options{ReadOnly: true}); !errors.Is(err, ErrEmpty) || !errors.Is(err, ErrNotStore) {
+			t.Errorf("file %d, for reading: %v", i, err)
+		}
+		if _, err := Check(path, Options{}); !errors.Is(err, ErrEmpty) {
+			t.Errorf("file %d, checking: %v", i, err)
 		}
 		db := open(t, path, Options{})
 		put(t, db, nth(1, 0))
 		db.Close()
+	}
+	// What only looks a little like it stays as it is.
+	for _, text := range []string{"x", "notes\n", strings.Repeat("0", page), string(data[:2*page]) + "notes"} {
+		path := writeTemp(t, []byte(text))
+		if _, err := Open(path, Options{}); !typed(err) {
+			t.Errorf("%.10q: %v", text, err)
+		}
+		if after, _ := os.ReadFile(path); string(after) != text {
+			t.Errorf("%.10q was changed", text)
+		}
 	}
 }
 

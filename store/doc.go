@@ -18,6 +18,22 @@
 // pages are checked when the file is opened, the values by checksums when they
 // are read.
 //
+// A commit that fails is undone, so that what is there is on disk; a disk that
+// fails the sync of a commit and the undoing, too, can leave a snapshot that a
+// power cut takes away.
+//
+// Copy the file with [Backup]. A plain copy of a file that is being written is
+// mostly refused, as its pages do not fit together; no wrong number was seen in
+// those that were not, but the checksums alone do not exclude it, for they do not
+// say to which process a value belongs.
+//
+// # Size
+//
+// A file takes at most 1 MiB, 128 bytes for each type name of usual length, and per
+// snapshot 128 bytes when it has no table, otherwise 400 bytes, 12 for each type
+// that has changed, and a quarter of a byte for each type. A test holds a watch of 30
+// simulated days to it, and to memory that does not grow.
+//
 // Known limits: the file of a machine cannot be read on one of the other byte
 // order, as bbolt stores its own integers as the machine does. Opening reads the
 // whole file once. On Windows, Solaris and AIX the pages are checked before

@@ -1,6 +1,9 @@
 package store
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // The reasons by which a caller decides. They come wrapped in a sentence that
 // names the file and, where there is something to do, what to do.
@@ -13,6 +16,9 @@ var (
 	ErrLocked = errors.New("another process is using it")
 	// ErrNotStore is returned by Open for a file that leaktrack did not write.
 	ErrNotStore = errors.New("not a leaktrack store")
+	// ErrEmpty is returned, beside ErrNotStore, when reading a file in which nothing
+	// was ever stored: an empty one, or one whose maker was killed.
+	ErrEmpty = errors.New("it is empty")
 	// ErrVersion is returned for a file or value that a newer leaktrack wrote.
 	ErrVersion = errors.New("written by a newer leaktrack")
 	// ErrReadOnly is returned by Put when the store was opened for reading.
@@ -25,3 +31,5 @@ var (
 	// ErrClosed is returned by every method after Close.
 	ErrClosed = errors.New("store is closed")
 )
+
+var errEmpty = fmt.Errorf("%w: %w", ErrNotStore, ErrEmpty)

@@ -76,10 +76,10 @@ func checkFile(path string, o Options) (*Health, error) {
 		return nil, err
 	}
 	c := &checker{h: &Health{Size: int64(len(data))}}
-	if len(data) == 0 {
-		return nil, fmt.Errorf("%w: it is empty", ErrNotStore)
-	}
 	r := bytes.NewReader(data)
+	if len(data) == 0 || unfinished(r, int64(len(data))) {
+		return nil, errEmpty
+	}
 	m, err := readMeta(r, int64(len(data)))
 	if errors.Is(err, ErrNotStore) {
 		return nil, err
@@ -89,7 +89,10 @@ func checkFile(path string, o Options) (*Health, error) {
 		return c.h, nil
 	}
 	c.metas(data, m)
-	_, structure := verify(r, int64(len(data)))
+	fresh, structure := verify(r, int64(len(data)))
+	if structure == nil && fresh {
+		return nil, errEmpty
+	}
 	before := len(c.h.Damage)
 	root := salvage(data, m, c.damage)
 	if structure != nil && len(c.h.Damage) == before {
@@ -192,6 +195,11 @@ func (c *checker) store(root *bolts) error {
 		case v[0] > formatVersion:
 			c.damage("head of the store", fmt.Errorf("%w: format %d, this one knows up to %d", ErrVersion, v[0], formatVersion))
 			return nil // its parts may mean anything
+		}
+	}
+	for _, name := range [][]byte{bucketPrograms, bucketProcesses} {
+		if root.bucket(name) == nil {
+			c.damage("head of the store", fmt.Errorf("%w: the %s are missing", ErrCorrupt, name))
 		}
 	}
 	programs := map[string]*dict{}

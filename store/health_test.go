@@ -84,6 +84,12 @@ func TestCheckNamesTheDamage(t *testing.T) {
 				return tx.Bucket(bucketMeta).Put(keyVersion, []byte{formatVersion + 1})
 			})
 		}, 0, 0, ErrVersion, "format 2, this one knows up to 1"},
+		{"the programs are gone", func(t *testing.T, path string) {
+			inBolt(t, path, func(tx *bbolt.Tx) error { return tx.DeleteBucket(bucketPrograms) })
+		}, 0, 41, ErrCorrupt, "the programs are missing"},
+		{"the processes are gone", func(t *testing.T, path string) {
+			inBolt(t, path, func(tx *bbolt.Tx) error { return tx.DeleteBucket(bucketProcesses) })
+		}, 0, 0, ErrCorrupt, "the processes are missing"},
 		{"no version", func(t *testing.T, path string) {
 			inBolt(t, path, func(tx *bbolt.Tx) error { return tx.Bucket(bucketMeta).Delete(keyVersion) })
 		}, 41, 0, ErrCorrupt, "no version in it"},

@@ -95,27 +95,25 @@ func (db *DB) pruneProcess(p heap.Process, o PruneOptions) (done Pruned, err err
 	}
 	// What the writer knows of bases and dictionaries may go.
 	db.w = nil
-	return done, guard(func() error {
-		return db.bolt.Update(func(tx *bbolt.Tx) error {
-			sp, err := find(tx, p)
-			if err != nil {
+	return done, db.update(func(tx *bbolt.Tx) error {
+		sp, err := find(tx, p)
+		if err != nil {
+			return err
+		}
+		if done.Left == 0 {
+			return forget(tx, p)
+		}
+		for _, k := range gone {
+			if err := sp.snapshots.Delete(k); err != nil {
 				return err
 			}
-			if done.Left == 0 {
-				return forget(tx, p)
+		}
+		for _, n := range bases {
+			if err := sp.bases.Delete(number32(n)); err != nil {
+				return err
 			}
-			for _, k := range gone {
-				if err := sp.snapshots.Delete(k); err != nil {
-					return err
-				}
-			}
-			for _, n := range bases {
-				if err := sp.bases.Delete(number32(n)); err != nil {
-					return err
-				}
-			}
-			return nil
-		})
+		}
+		return nil
 	})
 }
 

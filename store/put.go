@@ -58,7 +58,9 @@ func (db *DB) Put(s *heap.Snapshot, replace bool) (Outcome, error) {
 
 // PutBatch puts several snapshots, in order, with one transaction and one
 // sync, and returns a Result for each. One that is refused does not keep out
-// the others. When PutBatch returns, what it reports as stored is durable.
+// the others. When PutBatch returns, what it reports as stored, or as stored
+// already, is durable. After a write that failed, for want of space or for a fault
+// of the disk, the DB takes nothing more; an Open starts from what is there.
 func (db *DB) PutBatch(snaps []*heap.Snapshot, replace bool) []Result {
 	results := make([]Result, len(snaps))
 	db.mu.Lock()
@@ -99,22 +101,30 @@ func (db *DB) PutBatch(snaps []*heap.Snapshot, replace bool) []Result {
 		return failAll(err)
 	}
 	if len(pending) > 0 {
-		err = guard(func() error {
-			return db.bolt.Update(func(tx *bbolt.Tx) error {
-				for _, i := range pending {
-					var err error
-					if results[i], err = db.w.put(tx, snaps[i], replace); err != nil {
-						return err
-					}
+		err = db.update(func(tx *bbolt.Tx) error {
+			for _, i := range pending {
+				var err error
+				if results[i], err = db.w.put(tx, snaps[i], replace); err != nil {
+					return err
 				}
-				return nil
-			})
+			}
+			return nil
 		})
 		if err != nil {
 			// What the writer knows may be of the transaction that failed.
 			db.w = nil
 			for _, i := range pending {
 				results[i] = Result{0, err}
+			}
+		}
+	}
+	already := func(r Result) bool { return r.Outcome == AlreadyStored }
+	if slices.ContainsFunc(results, already) && (len(pending) == 0 || err != nil) { // else the commit has synced it
+		if err := db.sync(); err != nil {
+			for i := range results {
+				if already(results[i]) {
+					results[i] = Result{0, err}
+				}
 			}
 		}
 	}

@@ -190,18 +190,7 @@ func (db *DB) snapshots(p heap.Process, from []byte) iter.Seq2[*heap.Snapshot, e
 				recs = append(recs, rec)
 				return nil
 			})
-			for _, rec := range recs {
-				s, err := r.decode(rec)
-				if err != nil {
-					yield(nil, db.fail(err))
-					return
-				}
-				if !yield(s, nil) {
-					return
-				}
-			}
-			if err != nil {
-				yield(nil, db.fail(err))
+			if !db.handOut(r, recs, err, yield) {
 				return
 			}
 			if last == nil {
@@ -211,6 +200,26 @@ func (db *DB) snapshots(p heap.Process, from []byte) iter.Seq2[*heap.Snapshot, e
 			r.bases = used // older ones have had their time
 		}
 	}
+}
+
+// handOut yields the records of a page, then the error that ended it. False: the
+// loop is over.
+func (db *DB) handOut(r *reader, recs []*record, err error, yield func(*heap.Snapshot, error) bool) bool {
+	for _, rec := range recs {
+		s, err := r.decode(rec)
+		if err != nil {
+			yield(nil, db.fail(err))
+			return false
+		}
+		if !yield(s, nil) {
+			return false
+		}
+	}
+	if err != nil {
+		yield(nil, db.fail(err))
+		return false
+	}
+	return true
 }
 
 // Info describes a stored snapshot without its table.

@@ -37,6 +37,9 @@ type Options struct {
 	// Waiting, unless nil, is called once, as soon as it is known that another
 	// process holds the lock and before the wait.
 	Waiting func(path string)
+	// Verified, unless nil, spares the check of a file that has not changed since
+	// it was closed by an Open with the same Verified.
+	Verified *Verified
 
 	// noSync leaves out the syncs, to time the work without the disk.
 	noSync bool
@@ -51,9 +54,14 @@ type DB struct {
 	path     string
 	readOnly bool
 	bolt     *bbolt.DB
+	file     *os.File // the one that bolt works on, which closes it
+	noSync   bool
+	verified *Verified
 
-	mu sync.Mutex // held while writing
-	w  *writer    // what Put knows of the file; nil after a failed one
+	mu     sync.Mutex // held while writing
+	w      *writer    // what Put knows of the file; nil after a failed one
+	failed error      // of a commit; nothing more is written
+	closed bool
 }
 
 // Open opens the store in the file path. Unless o says ReadOnly the file is
@@ -147,14 +155,19 @@ func (db *DB) open(o Options) error {
 	}
 	if err == nil {
 		db.bolt.AllocSize = growStep
+		db.file, db.noSync, db.verified = a.file, o.noSync, o.Verified
 		if a.fresh {
 			// Where the check was made without a lock, somebody may have been
 			// faster.
 			a.fresh, err = db.isFresh()
 		}
-		if err == nil && a.fresh && !o.ReadOnly {
+		switch {
+		case err != nil:
+		case a.fresh && o.ReadOnly:
+			err = errEmpty
+		case a.fresh:
 			err = db.create(o)
-		} else if err == nil {
+		default:
 			err = db.checkVersion()
 		}
 	}
@@ -273,22 +286,22 @@ func (a *acquirer) checkOnce(f *os.File) error {
 	}
 	size := info.Size()
 	a.fresh = false
-	if size > 0 {
-		m, err := readMeta(f, size)
-		// Before its first commit a file holds nothing: a shorter one
-		// is of a process killed while creating it.
-		if err == nil && m.txid < firstCommit && size < 4*m.pageSize && !a.o.ReadOnly {
+	if size > 0 && unfinished(f, size) {
+		if !a.o.ReadOnly {
 			if err := f.Truncate(0); err != nil {
 				return err
 			}
-			size = 0
 		}
+		size = 0
 	}
 	if size == 0 {
 		if a.o.ReadOnly {
-			return fmt.Errorf("%w: it is empty", ErrNotStore)
+			return errEmpty
 		}
 		a.fresh = true
+		return nil
+	}
+	if a.o.Verified.holds(f, info) {
 		return nil
 	}
 	a.fresh, err = verify(f, size)
@@ -307,24 +320,23 @@ func (db *DB) isFresh() (fresh bool, err error) {
 
 // create makes the buckets of a new store, in one transaction.
 func (db *DB) create(o Options) error {
-	err := guard(func() error {
-		return db.bolt.Update(func(tx *bbolt.Tx) error {
-			b, err := tx.CreateBucket(bucketMeta)
-			if err == nil {
-				err = b.Put(keyVersion, []byte{formatVersion})
-			}
-			for _, name := range [][]byte{bucketPrograms, bucketProcesses} {
-				if err == nil {
-					_, err = tx.CreateBucket(name)
-				}
-			}
-			return err
-		})
-	})
-	if err == nil && !o.noSync {
+	if !o.noSync {
+		// Before anything is in it: whoever finds something there can rely on the
+		// name, too.
 		syncDir(db.path)
 	}
-	return err
+	return db.update(func(tx *bbolt.Tx) error {
+		b, err := tx.CreateBucket(bucketMeta)
+		if err == nil {
+			err = b.Put(keyVersion, []byte{formatVersion})
+		}
+		for _, name := range [][]byte{bucketPrograms, bucketProcesses} {
+			if err == nil {
+				_, err = tx.CreateBucket(name)
+			}
+		}
+		return err
+	})
 }
 
 func (db *DB) checkVersion() error {
@@ -355,6 +367,14 @@ func (db *DB) Path() string { return db.path }
 func (db *DB) Close() error {
 	db.mu.Lock()
 	defer db.mu.Unlock()
+	if !db.closed {
+		db.closed = true
+		if db.failed != nil {
+			db.verified.forget()
+		} else {
+			db.verified.remember(db.file)
+		}
+	}
 	if err := guard(db.bolt.Close); err != nil {
 		return fmt.Errorf("closing store %s: %w", db.path, err)
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"io"
+	"os"
 )
 
 // bbolt trusts its file: it maps it into memory and follows page numbers,
@@ -122,6 +123,37 @@ func readMeta(r io.ReaderAt, size int64) (meta, error) {
 		return meta{}, fmt.Errorf("%w: %w", ErrNotStore, err)
 	}
 	return meta{}, fmt.Errorf("%w: %w", ErrCorrupt, err)
+}
+
+// unfinished reports whether a file is what a process leaves that is killed, or
+// loses its power, while it makes the four pages of a new one: nothing was
+// ever stored in it, and each page is there or not.
+func unfinished(r io.ReaderAt, size int64) bool {
+	pageSize := int64(os.Getpagesize())
+	if size > 4*pageSize {
+		return false
+	}
+	b := make([]byte, 4*pageSize)
+	if n, err := r.ReadAt(b, 0); err != nil && err != io.EOF || int64(n) != size {
+		return false
+	}
+	ne := binary.NativeEndian
+	for id := range int64(4) {
+		page := b[id*pageSize : (id+1)*pageSize]
+		if bytes.Count(page, []byte{0}) == len(page) {
+			continue
+		}
+		flags, count := ne.Uint16(page[8:]), ne.Uint16(page[10:])
+		m, _, err := parseMeta(page)
+		switch {
+		case id < 2 && err == nil && m.txid < firstCommit:
+		case id == 2 && ne.Uint64(page) == 2 && flags == pageFreelist && count == 0:
+		case id == 3 && ne.Uint64(page) == 3 && flags == pageLeaf && count == 0:
+		default:
+			return false
+		}
+	}
+	return true
 }
 
 // verifier walks the pages of one file.

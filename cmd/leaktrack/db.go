@@ -45,10 +45,6 @@ func dbPath(ctx *cli.Context) string {
 
 func (c *console) openStore(ctx *cli.Context, readOnly bool) (*store.DB, error) {
 	path := dbPath(ctx)
-	if info, err := os.Stat(path); readOnly && err == nil && info.Mode().IsRegular() && info.Size() == 0 {
-		// Made by hand, or left by an ingest that found the disk full.
-		return nil, fmt.Errorf("%s is empty: leaktrack ingest FILE fills it, --db names another", path)
-	}
 	db, err := store.Open(path, store.Options{
 		ReadOnly: readOnly,
 		Wait:     lockWait,
@@ -56,11 +52,24 @@ func (c *console) openStore(ctx *cli.Context, readOnly bool) (*store.DB, error) 
 			c.say("%s is in use by another leaktrack, waiting up to %s", path, lockWait)
 		},
 	})
+	if errors.Is(err, store.ErrEmpty) {
+		// Made by hand, or left by an ingest that was killed or found the disk full.
+		return nil, &emptyStore{path}
+	}
 	if readOnly && errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("there is no %s yet: leaktrack ingest FILE makes it, --db names another", path)
 	}
 	return db, err
 }
+
+// emptyStore is a file in which nothing was ever stored.
+type emptyStore struct{ path string }
+
+func (e *emptyStore) Error() string {
+	return e.path + " is empty: leaktrack ingest FILE fills it, --db names another"
+}
+
+func (e *emptyStore) Unwrap() error { return store.ErrEmpty }
 
 // reference is a process with the text that names it alone in this store.
 type reference struct {

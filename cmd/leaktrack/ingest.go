@@ -255,11 +255,10 @@ func (c *console) knownProcesses(ctx *cli.Context) ([]heap.Process, error) {
 		return nil, nil
 	}
 	db, err := c.openStore(ctx, true)
+	if errors.Is(err, store.ErrEmpty) {
+		return nil, nil // a store that is still to be filled
+	}
 	if err != nil {
-		// An empty file is a store that is still to be filled.
-		if info, statErr := os.Stat(dbPath(ctx)); statErr == nil && info.Size() == 0 {
-			return nil, nil
-		}
 		return nil, err
 	}
 	defer db.Close()

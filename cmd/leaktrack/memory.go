@@ -41,7 +41,8 @@ func methodOf(ctx *cli.Context) (string, error) {
 // samples come over the diagnostics socket where there is one.
 type memoryTarget struct {
 	pid     int
-	start   int64
+	life    *live.Life
+	named   bool // process is what a walk says
 	process heap.Process
 	version string
 	samples *live.Target // nil: the process answers no diagnostics
@@ -51,17 +52,17 @@ type memoryTarget struct {
 // openMemory finds the process without asking its runtime for more than its
 // name.
 func openMemory(ctx context.Context, pid int) (*memoryTarget, error) {
-	start, err := live.Start(pid)
+	life, err := live.LifeOf(pid)
 	if err != nil {
 		return nil, err
 	}
-	t := &memoryTarget{pid: pid, start: start}
+	t := &memoryTarget{pid: pid, life: life}
 	if s, err := live.Open(ctx, pid); err == nil {
 		t.samples, t.process, t.version = s, s.Process(), s.Version()
 	} else if errors.Is(err, context.Canceled) {
 		return nil, err
 	} else {
-		t.process = heap.Process{Program: strconv.Itoa(pid), PID: pid, StartNanos: start}
+		t.process = heap.Process{Program: strconv.Itoa(pid), PID: pid, StartNanos: life.Start()}
 		// It answers nothing, but the system knows its name.
 		if p, err := findProcess(ctx, t.process.Program); err == nil && p.Program != "" {
 			t.process.Program, t.version = p.Program, p.Version
@@ -72,12 +73,9 @@ func openMemory(ctx context.Context, pid int) (*memoryTarget, error) {
 
 func (t *memoryTarget) Process() heap.Process { return t.process }
 func (t *memoryTarget) Version() string       { return t.version }
-func (t *memoryTarget) Uptime() time.Duration { return time.Since(time.Unix(0, t.start)) }
+func (t *memoryTarget) Uptime() time.Duration { return t.life.Uptime() }
 
-func (t *memoryTarget) Alive() bool {
-	start, err := live.Start(t.pid)
-	return err == nil && start == t.start
-}
+func (t *memoryTarget) Alive() bool { return t.life.Alive() }
 
 func (t *memoryTarget) Close() {
 	if t.samples != nil {
@@ -95,12 +93,12 @@ func (t *memoryTarget) Snapshot(ctx context.Context, o live.Options) (*heap.Snap
 		return nil, live.Stats{}, err
 	}
 	t.trust = append([]string{stats.Trust.String()}, stats.Trust.Details()...)
-	// Both methods name the process alike, so that its snapshots lie together.
-	if t.samples != nil {
-		s.Process = t.process
-	} else {
-		t.process = s.Process
+	// Both methods name the process alike, so that its snapshots lie together; and
+	// each walk as the first did, also when the clock was set meanwhile.
+	if t.samples == nil && !t.named {
+		t.process, t.named = s.Process, true
 	}
+	s.Process = t.process
 	objects, bytes, err := s.Sum()
 	if err != nil {
 		return nil, live.Stats{}, err

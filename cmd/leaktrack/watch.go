@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,7 +18,6 @@ import (
 	"leaktrack/internal/report"
 	"leaktrack/internal/unit"
 	"leaktrack/store"
-	"leaktrack/trend"
 )
 
 func watchCommand(c *console) *cli.Command {
@@ -84,8 +84,12 @@ type watcher struct {
 	yes                   bool
 	timeout               time.Duration
 
-	put   func(*heap.Snapshot) error
-	judge func(heap.Process) (report.Named, error)
+	put func(*heap.Snapshot) error
+	// known lists what is stored of a process.
+	known func(heap.Process, func(store.Key)) error
+	// judge judges a process by these of its stored snapshots, and by those that
+	// are not stored yet.
+	judge func(heap.Process, []store.Key, []*heap.Snapshot) (report.Named, error)
 	// leaks is told each judgement, to send a mail for a new leak; nil: nobody.
 	// It returns the subject of what was sent, "" for nothing.
 	leaks  func(context.Context, report.Named) (string, error)
@@ -95,11 +99,15 @@ type watcher struct {
 	saidNoSamples bool
 	begun         time.Time
 	walks         int
-	pending       []*heap.Snapshot // not stored yet: the disk was full or the store in use
-	stored        heap.Process     // of the snapshot stored last; the zero value: none yet
+	backlog       backlog      // not stored yet: the disk is full or the store in use
+	outage        bool         // which has been said
+	kept          heap.Process // of the last snapshot; the zero value: none yet
+	choice        *choice      // of the process judged last
 	// What the judging of so many snapshots costs decides how often it is done.
 	judged    time.Time
 	judgeCost time.Duration
+	saidJudge string         // what went wrong with it
+	warned    []heap.Warning // of the walk before
 }
 
 // clock is time as the watcher sees it, so that a test can run for a month.
@@ -144,8 +152,8 @@ func (c *console) watch(ctx *cli.Context) error {
 	case w.sample == 0:
 		w.sample = max(w.every/6, time.Second)
 	}
-	w.put = func(s *heap.Snapshot) error { return c.putOne(ctx, s) }
-	w.judge = func(p heap.Process) (report.Named, error) { return c.judgeOne(ctx, p) }
+	f := &watchedFile{path: dbPath(ctx)}
+	w.put, w.known, w.judge = f.put, f.keys, f.judge
 	if ctx.Bool("mail-on-leak") {
 		mails, err := newLeakMail(ctx)
 		if err != nil {
@@ -183,25 +191,6 @@ func (c *console) watch(ctx *cli.Context) error {
 	return w.run(ctx.Context, find, name)
 }
 
-func (c *console) putOne(ctx *cli.Context, s *heap.Snapshot) error {
-	db, err := c.openStore(ctx, false)
-	if err != nil {
-		return err
-	}
-	_, err = db.Put(s, false)
-	return errors.Join(err, db.Close())
-}
-
-func (c *console) judgeOne(ctx *cli.Context, p heap.Process) (report.Named, error) {
-	db, err := c.openStore(ctx, true)
-	if err != nil {
-		return report.Named{}, err
-	}
-	defer db.Close()
-	r, err := trend.Analyze(db.Snapshots(p), trend.Options{})
-	return report.Named{Ref: p.String(), Result: r}, err
-}
-
 // run watches until its end is reached. find opens the process; when it is
 // called again, it waits for the next run of the same name and gives
 // errNoNext where there can be none.
@@ -235,23 +224,47 @@ func (w *watcher) run(ctx context.Context, find func(again bool) (target, error)
 		}
 		t = next
 	}
-	w.flush()
+	w.storeRest()
 	if errors.Is(err, errDone) || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		err = nil
 	}
-	if err != nil {
-		return explained(err)
-	}
-	if len(w.pending) > 0 {
-		w.say("%d snapshots could not be stored and are lost", len(w.pending))
-		return errReported
-	}
 	// A run that ended before its first walk leaves the trend to the one before.
-	if w.stored == (heap.Process{}) {
+	switch {
+	case err != nil:
+		err = explained(err)
+	case w.kept == (heap.Process{}):
 		w.say("no snapshot of %s was stored", unit.Clean(t.Process().String()))
+		err = errReported
+	default:
+		err = w.finish(ctx)
+	}
+	// Said last, where it is seen.
+	if n := len(w.backlog.waiting); n > 0 {
+		text := unit.Count(n) + " snapshots could not be stored and are lost"
+		if w.backlog.dropped > 0 {
+			text += fmt.Sprintf(", %s more were dropped before", unit.Count(w.backlog.dropped))
+		}
+		w.say("%s", text)
 		return errReported
 	}
-	r, err := w.judge(w.stored)
+	return err
+}
+
+// storeRest tries once more to store what waits.
+func (w *watcher) storeRest() {
+	if len(w.backlog.waiting) == 0 {
+		return
+	}
+	if err := w.flush(); err != nil {
+		w.say("%v", err)
+		return
+	}
+	w.recovered()
+}
+
+// finish prints the trend of the last run.
+func (w *watcher) finish(ctx context.Context) error {
+	r, err := w.judgement(w.kept)
 	if err != nil {
 		return err
 	}
@@ -260,6 +273,32 @@ func (w *watcher) run(ctx context.Context, find func(again bool) (target, error)
 	defer cancel()
 	w.mail(last, r)
 	return report.Trends(w.out, w.style(), []report.Named{r}, report.TrendOptions{Top: 20})
+}
+
+// judgement judges a process by an even selection of what is stored of it.
+func (w *watcher) judgement(p heap.Process) (report.Named, error) {
+	if w.choice == nil || w.choice.process != p {
+		c := newChoice(p)
+		err := w.known(p, func(k store.Key) { c.add(k, 0) })
+		switch {
+		case err == nil:
+			w.choice = c
+		case w.outage:
+			// Nothing of it can be read; what waits is judged.
+		case !errors.Is(err, store.ErrNotFound):
+			return report.Named{}, err
+		}
+	}
+	var keys []store.Key
+	all := 0
+	if w.choice != nil && w.choice.process == p {
+		keys, all = w.choice.keys()
+	}
+	r, err := w.judge(p, keys, w.backlog.of(p))
+	if err == nil && len(keys) < all {
+		r.Warnings = append(r.Warnings, fmt.Sprintf("judged by %s of %s snapshots, an even selection", unit.Count(len(keys)), unit.Count(all)))
+	}
+	return r, err
 }
 
 // lastMail bounds the sending of a mail after the end of a watch.
@@ -363,9 +402,13 @@ func (w *watcher) walk(ctx context.Context, t target) error {
 	w.keep(s)
 	w.screen.clear()
 	fmt.Fprintf(w.out, "%s  %s\n", unit.Clock(s.Uptime), walkLine(s, stats))
+	// Most are true of every walk, and are no news the second time.
 	for _, x := range s.Warnings {
-		w.say("warning: %s", x)
+		if !slices.Contains(w.warned, x) {
+			w.say("warning: %s", x)
+		}
 	}
+	w.warned = s.Warnings
 	w.show(ctx, t.Process())
 	return nil
 }
@@ -458,39 +501,63 @@ func (w *watcher) counters(ctx context.Context, t target) error {
 	return nil
 }
 
-// maxPending bounds the snapshots that wait in memory for a store that takes
-// nothing; the oldest give way.
-const maxPending = 256
-
 // keep stores a snapshot at once, or remembers it until the store takes it.
+// What is wrong with the store is said when it begins and when it ends.
 func (w *watcher) keep(s *heap.Snapshot) {
-	first := len(w.pending) == 0
-	w.pending = append(w.pending, s)
-	if err := w.flush(); err != nil && first {
+	w.kept = s.Process
+	dropped := w.backlog.dropped
+	w.backlog.add(s)
+	err := w.flush()
+	if err != nil && !w.outage {
+		w.outage = true
 		w.say("%v", err)
-		w.say("watching goes on, up to %d snapshots are kept in memory until they can be stored", maxPending)
+		w.say("watching goes on; until the store takes snapshots again they wait in memory, %s samples and %s of tables at most", unit.Count(maxWaiting), unit.Bytes(maxWaitingBytes))
 	}
-	if drop := len(w.pending) - maxPending; drop > 0 {
-		w.say("%d snapshots were dropped, the store takes none", drop)
-		w.pending = append(w.pending[:0], w.pending[drop:]...)
+	if w.backlog.dropped > 0 && dropped == 0 {
+		w.say("so much waits that every second of the waiting %s was dropped and so will be those to come; this is not said again", droppedKind(s))
+	}
+	if err == nil {
+		w.recovered()
 	}
 }
 
+// recovered ends an outage, when nothing waits any more.
+func (w *watcher) recovered() {
+	if w.outage {
+		text := "the store takes snapshots again, what waited is stored"
+		if n := w.backlog.dropped; n > 0 {
+			text += fmt.Sprintf(", %s were dropped", unit.Count(n))
+		}
+		w.say("%s", text)
+	}
+	w.outage = false
+	w.backlog.reset()
+}
+
+func droppedKind(s *heap.Snapshot) string {
+	if s.CountersOnly() {
+		return "samples"
+	}
+	return "tables"
+}
+
+// flush stores what waits, oldest first, until the store refuses.
 func (w *watcher) flush() error {
-	for len(w.pending) > 0 {
-		switch err := w.put(w.pending[0]); {
+	for len(w.backlog.waiting) > 0 {
+		s := w.backlog.waiting[0]
+		switch err := w.put(s); {
 		case errors.Is(err, store.ErrConflict):
 			// It will be refused for ever and must not hold up the others.
 			w.say("%v", err)
-			w.pending = w.pending[1:]
-			continue
 		case err != nil:
 			return err
+		default:
+			if w.choice != nil && w.choice.process == s.Process {
+				w.choice.add(store.KeyOf(s), len(s.Types))
+			}
 		}
-		w.stored = w.pending[0].Process
-		w.pending = w.pending[1:]
+		w.backlog.next()
 	}
-	w.pending = nil
 	return nil
 }
 
@@ -500,20 +567,21 @@ const judgeShare = 0.05
 
 // show prints the current suspects.
 func (w *watcher) show(ctx context.Context, p heap.Process) {
-	if w.stored != p {
-		return // the store takes nothing, which has been said
-	}
 	now := w.clock.Now()
 	if float64(w.judgeCost) > judgeShare*float64(now.Sub(w.judged)) && !w.judged.IsZero() {
 		return
 	}
 	started := time.Now()
-	r, err := w.judge(p)
+	r, err := w.judgement(p)
 	w.judged, w.judgeCost = now, time.Since(started)
 	if err != nil {
-		w.say("%v", err)
+		if text := err.Error(); text != w.saidJudge {
+			w.saidJudge = text
+			w.say("%v", err)
+		}
 		return
 	}
+	w.saidJudge = ""
 	w.screen.suspects(r)
 	w.mail(ctx, r)
 }

