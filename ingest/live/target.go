@@ -61,8 +61,9 @@ type Target struct {
 	legacy  bool   // .NET Core 3.x: no ProcessInfo
 	types   *nettrace.Types
 	warm    bool
-	asked   bool // modules were asked for
-	missing int  // modules still unknown after asking
+	asked   bool  // modules were asked for
+	missing int   // modules still unknown after asking
+	failed  error // of an estimate: the next walk need not be tried
 
 	lastBytes, lastObjects int64
 	lastPause              time.Duration
@@ -189,6 +190,10 @@ func (t *Target) Snapshot(ctx context.Context, o Options) (*heap.Snapshot, Stats
 			return nil, st, &Error{PID: t.f.pid, Reason: TooLong, Err: &PauseError{e, o.MaxPause},
 				Msg: "not walked", Remedy: "allow a longer pause, or take counters only"}
 		}
+	}
+	if err := t.failed; err != nil {
+		t.failed = nil
+		return nil, st, err
 	}
 	if err := t.warmUp(ctx, o.Timeout); err != nil {
 		return nil, st, err
@@ -348,12 +353,12 @@ func (t *Target) walk(ctx context.Context, o Options, st *Stats) (*walked, error
 	case ctx.Err() != nil:
 		return nil, fmt.Errorf("process %d: heap walk: %w", t.f.pid, context.Cause(ctx))
 	case errors.Is(err, errEndless):
-		return nil, t.streamError(ctx, w.decoder, err)
+		return nil, t.streamError(ctx, s.got, err)
 	case !w.collector.HasNodes() && err == io.EOF:
 		return nil, &Error{PID: t.f.pid, Reason: NoHeapEvents, Msg: "its runtime sent no heap walk",
 			Remedy: "its garbage collector may not be started yet, or it has no event support; try again"}
 	case !w.collector.HasNodes():
-		return nil, t.streamError(ctx, w.decoder, err)
+		return nil, t.streamError(ctx, s.got, err)
 	case err != io.EOF && !t.f.refresh():
 		return nil, &Error{PID: t.f.pid, Reason: Exited, Msg: "exited during the heap walk"}
 	}
@@ -384,13 +389,13 @@ func (t *Target) mostBytes(cmd command, req collectRequest) int64 {
 const maxWalks = 16
 
 // streamError explains a stream that broke off, fell silent or makes no sense.
-func (t *Target) streamError(ctx context.Context, d *nettrace.Decoder, err error) error {
-	if errors.Is(err, nettrace.ErrTruncated) || d.Offset() == 0 && !isTimeout(err) {
+func (t *Target) streamError(ctx context.Context, got int64, err error) error {
+	if errors.Is(err, nettrace.ErrTruncated) || got == 0 && !isTimeout(err) {
 		err = io.ErrUnexpectedEOF // broken off, maybe before its first byte
 	} else if !isTimeout(err) {
 		return &Error{PID: t.f.pid, Reason: Protocol, Msg: "its event stream makes no sense", Err: err}
 	}
-	if d.Offset() > 0 || !isTimeout(err) {
+	if got > 0 || !isTimeout(err) {
 		return t.f.silence(ctx, err, "its event stream fell silent")
 	}
 	silence := t.f.silence(ctx, err, "accepted a tracing session, but sends nothing")
@@ -531,10 +536,10 @@ func (t *Target) brief(ctx context.Context, cmds []command, req collectRequest, 
 			return nil
 		case err != nil && ctx.Err() != nil && !isTimeout(err):
 			s.close(graceTime)
-			return t.streamError(ctx, d, err)
+			return t.streamError(ctx, s.got, err)
 		case err != nil:
 			s.abandon()
-			return t.streamError(ctx, d, err)
+			return t.streamError(ctx, s.got, err)
 		}
 		s.event(false)
 		if c != nil {

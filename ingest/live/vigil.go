@@ -12,9 +12,9 @@ const (
 	// quietTime is how long a process may be silent while it does nothing. On an
 	// idle machine a runtime answers, and sends the first bytes of a stream,
 	// within 110 ms.
-	quietTime = 1250 * time.Millisecond
+	quietTime = time.Second
 	// lastTime is how long it may be so after it was asked to end a session.
-	lastTime = 400 * time.Millisecond
+	lastTime = 300 * time.Millisecond
 	// busyShare is the part of one processor, 1/n, that tells a process that is
 	// at work from one that turns over in its sleep: timers and the like take
 	// below a hundredth, a collection or a walk nearly all of one.
