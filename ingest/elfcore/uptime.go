@@ -1,36 +1,10 @@
 package elfcore
 
 import (
-	"bufio"
-	"fmt"
-	"os"
-	"strconv"
 	"strings"
-	"time"
 
 	"leaktrack/heap"
 )
-
-// BootTime returns when this machine booted, to the second.
-func BootTime() (time.Time, error) { return bootTime("/proc/stat") }
-
-func bootTime(path string) (time.Time, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("finding the boot time: %w", err)
-	}
-	defer f.Close()
-	for s := bufio.NewScanner(f); s.Scan(); {
-		if v, ok := strings.CutPrefix(s.Text(), "btime "); ok {
-			n, err := strconv.ParseInt(strings.TrimSpace(v), 10, 64)
-			if err != nil {
-				break
-			}
-			return time.Unix(n, 0), nil
-		}
-	}
-	return time.Time{}, fmt.Errorf("finding the boot time: %s has none", path)
-}
 
 // A Core is a snapshot that was read from a core, with its trust.
 type Core struct {

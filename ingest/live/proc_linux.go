@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"leaktrack/heap"
+	"leaktrack/ingest/internal/boot"
 	"leaktrack/ingest/internal/bundle"
 )
 
@@ -97,11 +98,11 @@ func inspect(pid int) (*facts, error) {
 	if f.state == 'Z' || f.state == 'X' {
 		return nil, &Error{PID: pid, Reason: NoProcess, Msg: "has exited; its parent has not taken notice"}
 	}
-	boot, err := bootTime()
+	booted, err := boot.Time()
 	if err != nil {
 		return nil, err
 	}
-	f.startNanos = startNanos(boot, f.startTicks, clockTicks())
+	f.startNanos = startNanos(booted.Unix(), f.startTicks, clockTicks())
 	if b, err = readProc(dir, "status"); err != nil {
 		return nil, noProcess(pid)
 	}
@@ -175,21 +176,6 @@ func statusKB(b []byte, name string) heap.Optional {
 		return heap.Optional{}
 	}
 	return heap.Known(n << 10)
-}
-
-// bootTime returns the system's start in seconds since 1970, as the kernel
-// rounds it.
-func bootTime() (int64, error) {
-	b, err := readProc("stat")
-	if err != nil {
-		return 0, err
-	}
-	for line := range bytes.Lines(b) {
-		if v, ok := bytes.CutPrefix(line, []byte("btime ")); ok {
-			return strconv.ParseInt(string(bytes.TrimSpace(v)), 10, 64)
-		}
-	}
-	return 0, errors.New("/proc/stat says no boot time")
 }
 
 func startNanos(boot int64, ticks, perSecond uint64) int64 {
