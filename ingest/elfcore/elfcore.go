@@ -75,6 +75,16 @@ type Trust struct {
 	Uptime string
 }
 
+// String returns one line for people. It tells by what the uptime was found,
+// because the time of a file can be another than that of the dump.
+func (t *Trust) String() string {
+	s := t.Trust.String()
+	if t.Uptime != "" && !strings.HasPrefix(t.Uptime, uptimeUnknown) {
+		s += "; uptime " + t.Uptime
+	}
+	return s
+}
+
 // Details returns the accounting, a line for each sum or check.
 func (t *Trust) Details() []string {
 	return append(t.Trust.Details(), fmt.Sprintf("threads: %d", t.Threads), "uptime: "+t.Uptime)
@@ -139,7 +149,7 @@ func ReadContext(ctx context.Context, r io.ReaderAt, size int64, name string, o 
 func (t *Trust) setUptime(s *heap.Snapshot, o Options, here bool) {
 	s.Taken = o.Modified
 	unknown := func(why string) {
-		t.Uptime = "unknown: " + why
+		t.Uptime = uptimeUnknown + why
 		s.Warn("", uptimeWarning+": %s", why)
 	}
 	how := "the core's file time and the given boot time"

@@ -1,7 +1,9 @@
 package elfcore
 
 import (
+	"fmt"
 	"strings"
+	"time"
 
 	"leaktrack/heap"
 )
@@ -30,7 +32,7 @@ func Series(cores []Core) (unknown int) {
 			anchor[k] = s
 		}
 	}
-	for _, c := range cores {
+	for i, c := range cores {
 		s := c.Snapshot
 		if s.Uptime >= 0 {
 			continue
@@ -43,6 +45,7 @@ func Series(cores []Core) (unknown int) {
 		s.Uptime = a.Uptime + s.Taken.Sub(a.Taken)
 		s.Process = a.Process
 		s.Warnings = withoutUptime(s.Warnings)
+		cores[i].Trust.Uptime = fmt.Sprintf("%v, from the difference of its file time to that of another core of the process", s.Uptime.Round(time.Second))
 	}
 	return unknown
 }
@@ -58,4 +61,7 @@ func withoutUptime(ws []heap.Warning) []heap.Warning {
 	return out
 }
 
-const uptimeWarning = "uptime is unknown"
+const (
+	uptimeWarning = "uptime is unknown"
+	uptimeUnknown = "unknown: " // how [Trust.Uptime] begins then
+)
