@@ -12,12 +12,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"leaktrack/ingest/internal/wire"
 	"leaktrack/ingest/nettrace"
@@ -62,7 +65,22 @@ func fake(mode string) {
 	if err != nil {
 		panic(err)
 	}
-	if mode != "none" {
+	switch mode {
+	case "aot": // the threads of a runtime that is mapped nowhere
+		go func() {
+			runtime.LockOSThread()
+			if err := os.WriteFile(fmt.Sprintf("/proc/self/task/%d/comm", unix.Gettid()), []byte(".NET Finalizer"), 0); err != nil {
+				panic(err)
+			}
+			select {}
+		}()
+		time.Sleep(100 * time.Millisecond)
+	case "old": // a runtime of a version that opens no socket
+		if err := mapOldRuntime(os.Getenv("TMPDIR")); err != nil {
+			panic(err)
+		}
+	case "none":
+	default:
 		l, err := net.Listen("unix", filepath.Join(os.Getenv("TMPDIR"), socketName(self.pid, self.startTicks)))
 		if err != nil {
 			panic(err)
@@ -73,6 +91,21 @@ func fake(mode string) {
 	}
 	fmt.Println("ready")
 	time.Sleep(time.Minute)
+}
+
+// mapOldRuntime maps a file of the name that .NET Core 2.1 would have mapped.
+func mapOldRuntime(tmp string) error {
+	dir := filepath.Join(tmp, "Microsoft.NETCore.App", "2.1.30")
+	file := filepath.Join(dir, "libcoreclr.so")
+	if err := errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(file, make([]byte, 4096), 0o755)); err != nil {
+		return err
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return err
+	}
+	_, err = unix.Mmap(int(f.Fd()), 0, 4096, unix.PROT_READ, unix.MAP_PRIVATE)
+	return err
 }
 
 func serve(l net.Listener, mode string) {
@@ -414,6 +447,28 @@ func TestBadServers(t *testing.T) {
 				t.Errorf("%v, %q %v", s, ReasonOf(err), err)
 			}
 		})
+	}
+}
+
+// TestWhyNot: processes that open no socket, and what the user is told.
+func TestWhyNot(t *testing.T) {
+	t.Parallel()
+	for mode, want := range map[string]struct {
+		reason       Reason
+		said, remedy string
+	}{
+		"aot": {NativeAOT, "compiled ahead of time", "EventSourceSupport"},
+		"old": {TooOld, "runs .NET Core 2.1.30", "3.0 or newer"},
+	} {
+		p := startFake(t, mode)
+		_, err := Open(context.Background(), p.pid)
+		if ReasonOf(err) != want.reason || !strings.Contains(err.Error(), want.said) || !strings.Contains(RemedyOf(err), want.remedy) {
+			t.Errorf("%s: %q %v; %s", mode, ReasonOf(err), err, RemedyOf(err))
+		}
+		list, err := Processes(context.Background())
+		if found := Match(list, strconv.Itoa(p.pid)); err != nil || len(found) != 1 || found[0].Readable || found[0].Reason != want.reason {
+			t.Errorf("%s is listed as %+v, %v", mode, found, err)
+		}
 	}
 }
 
