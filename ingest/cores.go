@@ -86,7 +86,11 @@ func (rd *Reader) Finish() iter.Seq2[*heap.Snapshot, error] {
 		}
 		elfcore.Series(series)
 		for i, h := range rd.held {
-			s := series[len(rd.clocks)+i].Snapshot
+			c := series[len(rd.clocks)+i]
+			s := c.Snapshot
+			if s.Uptime >= 0 && rd.Notice != nil {
+				rd.Notice(fmt.Sprintf("%s: uptime %s", h.name, c.Trust.Uptime))
+			}
 			err := rd.complete(s, h.name, s.Process.StartNanos != 0)
 			if err != nil {
 				s = nil

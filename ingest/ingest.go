@@ -318,6 +318,11 @@ func (rd *Reader) uptime(s *heap.Snapshot, name string) (counted bool, err error
 		s.Uptime = written.Sub(first)
 		s.Warn("", "uptime is counted from the first file of the process, by the %s; the process is older", how)
 		return true, nil
+	case !s.Taken.IsZero():
+		if p, ok := rd.runs.during(s.Process, s.Taken); ok {
+			s.Process, s.Uptime = p, s.Taken.Sub(p.Start())
+			s.Warn("", "uptime is the time of the snapshot minus the start of %s, which is stored already; if it is of a later run, add --uptime", p)
+		}
 	}
 	return false, nil
 }

@@ -154,6 +154,53 @@ func TestOneUptimeIsNotForTwoSnapshots(t *testing.T) {
 	}
 }
 
+// TestTraceOfAKnownProcess: a trace says when it was taken and of which pid, but
+// not when that started; the store may know.
+func TestTraceOfAKnownProcess(t *testing.T) {
+	b, err := os.ReadFile("nettrace/testdata/linked-zoo9.nettrace.gz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, errs := read(t, NewReader(Identity{Uptime: 0}, nil), string(b), "x")
+	if len(errs) > 0 {
+		t.Fatal(errs)
+	}
+	taken, pid := got[0].Taken, got[0].Process.PID
+	run := func(host, program string, ago time.Duration) heap.Process {
+		return heap.Process{Host: host, Program: program, PID: pid, StartNanos: taken.Add(-ago).UnixNano()}
+	}
+	mine := run("web-1", "LeakZoo", 5*time.Minute)
+	unstarted := heap.Process{Program: "LeakZoo", PID: pid}
+	other := mine
+	other.PID++
+	for _, tt := range []struct {
+		why   string
+		known []heap.Process
+		want  heap.Process // the zero value: the uptime is asked for
+	}{
+		{"the process is stored", []heap.Process{mine}, mine},
+		{"an earlier and a later run too", []heap.Process{run("web-1", "LeakZoo", time.Hour), mine, run("web-1", "LeakZoo", -time.Hour)}, mine},
+		{"nothing is stored", nil, heap.Process{}},
+		{"another program", []heap.Process{run("web-1", "Shop", time.Hour)}, heap.Process{}},
+		{"another pid", []heap.Process{other}, heap.Process{}},
+		{"a start that is not known", []heap.Process{unstarted}, heap.Process{}},
+		{"a later run only", []heap.Process{run("web-1", "LeakZoo", -time.Hour)}, heap.Process{}},
+		{"two hosts", []heap.Process{mine, run("web-2", "LeakZoo", time.Hour)}, heap.Process{}},
+	} {
+		got, errs := read(t, NewReader(nothing, tt.known), string(b), "x")
+		switch {
+		case tt.want == (heap.Process{}):
+			if len(got) > 0 || len(errs) != 1 || !strings.Contains(errs[0].Error(), "add --uptime") {
+				t.Errorf("%s: %v, %v", tt.why, got, errs)
+			}
+		case len(errs) > 0 || got[0].Process != tt.want || got[0].Uptime != taken.Sub(tt.want.Start()):
+			t.Errorf("%s: %v, %v", tt.why, got, errs)
+		case !slices.ContainsFunc(got[0].Warnings, func(w heap.Warning) bool { return strings.Contains(w.Text, "which is stored already") }):
+			t.Errorf("%s: the user is not told: %v", tt.why, got[0].Warnings)
+		}
+	}
+}
+
 func TestNamelessProcessIsWarnedOf(t *testing.T) {
 	got, _ := read(t, NewReader(nothing, nil), line(t, func(s *heap.Snapshot) { s.Process = heap.Process{} }), "x")
 	if len(got) != 1 || len(got[0].Warnings) != 1 || !strings.Contains(got[0].Warnings[0].Text, "--process") {

@@ -41,6 +41,30 @@ func (r *runs) learn(p heap.Process) {
 	r.known[key] = append(r.known[key], p)
 }
 
+// during returns the known run of a process at a time: the one that started last
+// before it, of the same pid and program, as far as the input names that. On
+// several hosts there is none.
+func (r *runs) during(said heap.Process, at time.Time) (run heap.Process, ok bool) {
+	if said.PID == 0 || said.Program == "" {
+		return run, false
+	}
+	for key, list := range r.known {
+		if key.PID != said.PID || key.Program != said.Program || said.Host != "" && key.Host != said.Host {
+			continue
+		}
+		for _, p := range list {
+			switch {
+			case p.StartNanos == 0 || p.Start().After(at):
+			case ok && p.Host != run.Host:
+				return heap.Process{}, false
+			case !ok || p.StartNanos > run.StartNanos:
+				run, ok = p, true
+			}
+		}
+	}
+	return run, ok
+}
+
 func (r *runs) nextInput() { r.input = map[heap.Process]heap.Process{} }
 
 // assign completes s.Process.

@@ -211,6 +211,7 @@ var failures = map[string]failure{
 	"live-stopped":      {run: "ingest --pid PID", before: stopped},
 	"live-suspended":    {run: "ingest --pid PID", before: pretending("lib9.0.5 good", "DOTNET_DefaultDiagnosticPortSuspend=1")},
 	"live-busy":         {run: "ingest --pid PID", before: pretending("silent")},
+	"live-mute":         {run: "ingest --pid PID", before: pretending("good")},
 	"live-stranger":     {run: "ingest --pid PID", before: pretending("garbage")},
 	"live-closes":       {run: "ingest --pid PID", before: pretending("closes")},
 	"live-sessions":     {run: "ingest --pid PID", before: pretending("sessions")},

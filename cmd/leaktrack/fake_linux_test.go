@@ -178,6 +178,17 @@ func answer(c net.Conn, kind string) {
 	case kind == "badstream":
 		send(0, make([]byte, 8))
 		c.Write(append(traceHead(), bytes.Repeat([]byte{0x55}, 1<<16)...))
+	case kind == "garbagestream", kind == "endlessstream":
+		send(0, make([]byte, 8))
+		fill := bytes.Repeat([]byte{0x55}, 1<<16)
+		if kind == "endlessstream" { // a block of the format, without end
+			c.Write([]byte("Nettrace\x14\x00\x00\x00!FastSerialization.1\x05\x05\x01\x04\x00\x00\x00\x04\x00\x00\x00\x05\x00\x00\x00Trace\x06"))
+			c.Write(append(make([]byte, 40), 8, 0, 0, 0, 0, 0, 0, 0))
+			fill = make([]byte, 1<<16)
+		}
+		for err := error(nil); err == nil; {
+			_, err = c.Write(fill)
+		}
 	case kind == "nowalk":
 		send(0, make([]byte, 8))
 		c.Write(append(traceHead(), 1))

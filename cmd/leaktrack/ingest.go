@@ -60,6 +60,7 @@ Examples:
 			&cli.BoolFlag{Name: "replace", Usage: "let a snapshot take the place of a different one at the same process, uptime and basis"},
 			&cli.StringFlag{Name: "save-trace", Usage: "keep what a running process sent in `FILE`, a .nettrace file"},
 			methodFlag(),
+			timeoutFlag(),
 			&cli.BoolFlag{Name: "yes", Usage: "read a running process although the estimated pause or memory is large"},
 			&cli.BoolFlag{Name: "quiet", Aliases: []string{"q"}, Usage: "print no line per snapshot, only warnings and errors"},
 		},
@@ -74,7 +75,7 @@ func (c *console) ingest(ctx *cli.Context) error {
 		}
 		return usagef("ingest needs a file, a folder or - for standard input, or --pid or --name of a running process")
 	}
-	for _, flag := range []string{"name", "save-trace", "yes", "method"} {
+	for _, flag := range []string{"name", "save-trace", "yes", "method", "timeout"} {
 		if ctx.IsSet(flag) {
 			return usagef("--%s goes with a running process, not with files", flag)
 		}
@@ -294,6 +295,10 @@ func (c *console) ingestLive(ctx *cli.Context) error {
 	if method == methodMemory && ctx.IsSet("save-trace") {
 		return usagef("--save-trace goes with --method eventpipe")
 	}
+	o := live.Options{Timeout: ctx.Duration("timeout")}
+	if o.Timeout <= 0 {
+		return usagef("--timeout %s: it is more than 0", o.Timeout)
+	}
 	path := ctx.String("save-trace")
 	if path != "" {
 		if err := mayWriteTrace(path); err != nil {
@@ -310,7 +315,6 @@ func (c *console) ingestLive(ctx *cli.Context) error {
 			return fmt.Errorf("%s: %s", unit.Clean(t.Process().String()), reason)
 		}
 	}
-	var o live.Options
 	var saved []string
 	if path != "" {
 		o.SaveTrace = func(attempt int) (io.WriteCloser, error) {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"strconv"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"leaktrack/heap"
 	"leaktrack/ingest/live"
 	"leaktrack/ingest/livemem"
+	"leaktrack/internal/unit"
 )
 
 const (
@@ -26,6 +28,10 @@ no growth of the process, dead objects counted too; needs the right to trace it.
 
 func methodFlag() cli.Flag {
 	return &cli.StringFlag{Name: "method", Value: methodEventPipe, Usage: "`HOW` a running process is read: eventpipe or memory"}
+}
+
+func timeoutFlag() cli.Flag {
+	return &cli.DurationFlag{Name: "timeout", Value: 2 * time.Minute, Usage: "give up a walk after this `TIME`"}
 }
 
 func methodOf(ctx *cli.Context) (string, error) {
@@ -88,6 +94,11 @@ func (t *memoryTarget) Estimate(context.Context) live.Estimate { return live.Est
 
 func (t *memoryTarget) Snapshot(ctx context.Context, o live.Options) (*heap.Snapshot, live.Stats, error) {
 	begun := time.Now()
+	if o.Timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, o.Timeout, fmt.Errorf("gave up after %s (--timeout)", unit.Duration(o.Timeout)))
+		defer cancel()
+	}
 	s, stats, err := livemem.Read(ctx, t.pid, livemem.Options{Workers: runtime.GOMAXPROCS(0), MaxPause: o.MaxPause})
 	if err != nil {
 		return nil, live.Stats{}, err

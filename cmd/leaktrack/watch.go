@@ -49,7 +49,7 @@ Examples:
 			&cli.DurationFlag{Name: "max-pause", Usage: "walk only while the process would stand still for at most this `TIME`"},
 			&cli.BoolFlag{Name: "yes", Usage: "walk although the estimated pause or memory is large"},
 			methodFlag(),
-			&cli.DurationFlag{Name: "timeout", Value: 2 * time.Minute, Usage: "give up a walk after this `TIME`"},
+			timeoutFlag(),
 			&cli.BoolFlag{Name: "mail-on-leak", Usage: "send a mail when a new leak is found, not for each snapshot; the flags below say where to"},
 		}, mailFlags()...),
 		Action: func(ctx *cli.Context) error { return c.watch(ctx) },

@@ -28,6 +28,7 @@ import (
 	"time"
 
 	"leaktrack/heap"
+	"leaktrack/ingest/internal/boot"
 	"leaktrack/ingest/internal/clr"
 )
 
@@ -74,6 +75,16 @@ type Trust struct {
 	Uptime string
 }
 
+// String returns one line for people. It tells by what the uptime was found,
+// because the time of a file can be another than that of the dump.
+func (t *Trust) String() string {
+	s := t.Trust.String()
+	if t.Uptime != "" && !strings.HasPrefix(t.Uptime, uptimeUnknown) {
+		s += "; uptime " + t.Uptime
+	}
+	return s
+}
+
 // Details returns the accounting, a line for each sum or check.
 func (t *Trust) Details() []string {
 	return append(t.Trust.Details(), fmt.Sprintf("threads: %d", t.Threads), "uptime: "+t.Uptime)
@@ -110,15 +121,12 @@ func ReadContext(ctx context.Context, r io.ReaderAt, size int64, name string, o 
 		}
 		return nil, t, fmt.Errorf("%s: %w", name, err)
 	}
-	if err := h.Name(); err != nil {
+	s, err := h.Snapshot(heap.SourceCore)
+	if err != nil {
 		return nil, t, fmt.Errorf("%s: %w", name, err)
 	}
 	t.Trust = h.Trust
-	s := &heap.Snapshot{Source: heap.SourceCore, Uptime: heap.UptimeUnknown,
-		Process: heap.Process{Program: c.program(), PID: c.pid}}
-	if err := h.Fill(s); err != nil {
-		return nil, t, fmt.Errorf("%s: %w", name, err)
-	}
+	s.Process = heap.Process{Program: c.program(), PID: c.pid}
 	if c.short > 0 {
 		s.Warn(name, "the file is cut short by %d bytes", c.short)
 	}
@@ -141,7 +149,7 @@ func ReadContext(ctx context.Context, r io.ReaderAt, size int64, name string, o 
 func (t *Trust) setUptime(s *heap.Snapshot, o Options, here bool) {
 	s.Taken = o.Modified
 	unknown := func(why string) {
-		t.Uptime = "unknown: " + why
+		t.Uptime = uptimeUnknown + why
 		s.Warn("", uptimeWarning+": %s", why)
 	}
 	how := "the core's file time and the given boot time"
@@ -158,15 +166,15 @@ func (t *Trust) setUptime(s *heap.Snapshot, o Options, here bool) {
 			unknown("the core seems to be of another machine")
 			return
 		}
-		boot, err := BootTime()
+		booted, err := boot.Time()
 		if err != nil {
 			unknown(err.Error())
 			return
 		}
-		o.Boot, how = boot, "the core's file time and this machine's boot time"
+		o.Boot, how = booted, "the core's file time and this machine's boot time"
 		s.Process.Host, _ = os.Hostname()
 	}
-	start := o.Boot.Add(ticks(t.StartTicks))
+	start := o.Boot.Add(boot.Ticks(t.StartTicks))
 	uptime := o.Modified.Sub(start)
 	if uptime < 0 || !o.Modified.After(o.Boot) {
 		s.Process.Host = ""
@@ -178,56 +186,23 @@ func (t *Trust) setUptime(s *heap.Snapshot, o Options, here bool) {
 	t.Uptime = fmt.Sprintf("%v, from %s", uptime.Round(time.Second), how)
 }
 
-func ticks(n uint64) time.Duration {
-	return time.Duration(n) * (time.Second / ticksPerSecond)
-}
-
 // openModule opens a module file below root. Only regular files: a core can
 // name anything.
 func openModule(root, path string) (clr.File, error) {
 	if !strings.HasPrefix(path, "/") {
 		return nil, fs.ErrNotExist
 	}
-	p := filepath.Clean(path)
-	if root != "" {
-		r, err := os.OpenRoot(root)
-		if err != nil {
-			return nil, err
-		}
-		defer r.Close()
-		fi, err := r.Stat(p[1:])
-		if err != nil {
-			return nil, err
-		}
-		if !fi.Mode().IsRegular() {
-			return nil, fs.ErrInvalid
-		}
-		f, err := r.Open(p[1:])
-		if err != nil {
-			return nil, err
-		}
-		return moduleFile{f, fi.Size()}, nil
+	path = filepath.Clean(path)
+	if root == "" {
+		return clr.OpenFile(path, os.Stat, os.Open)
 	}
-	fi, err := os.Stat(p)
+	r, err := os.OpenRoot(root)
 	if err != nil {
 		return nil, err
 	}
-	if !fi.Mode().IsRegular() {
-		return nil, fs.ErrInvalid
-	}
-	f, err := os.Open(p)
-	if err != nil {
-		return nil, err
-	}
-	return moduleFile{f, fi.Size()}, nil
+	defer r.Close()
+	return clr.OpenFile(path[1:], r.Stat, r.Open)
 }
-
-type moduleFile struct {
-	*os.File
-	size int64
-}
-
-func (f moduleFile) Size() int64 { return f.size }
 
 // sameMachine reports whether the runtime that ran is a file of this machine.
 // It is evidence, not proof: two machines can hold the same installation.

@@ -178,6 +178,9 @@ func TestUptime(t *testing.T) {
 		return s, trust
 	}
 	s, trust := read(Options{Boot: boot, Modified: start.Add(90 * time.Second)})
+	if want := "; uptime 1m30s, from the core's file time and the given boot time"; !strings.HasSuffix(trust.String(), want) {
+		t.Errorf("%q does not say %q", trust.String(), want)
+	}
 	if s.Uptime != 90*time.Second || !s.Process.Start().Equal(start) || trust.StartTicks != 123456 {
 		t.Errorf("uptime %v, start %v, ticks %d", s.Uptime, s.Process.Start(), trust.StartTicks)
 	}
@@ -211,6 +214,9 @@ func TestUptime(t *testing.T) {
 		if got := series[i].Snapshot.Uptime; got != want {
 			t.Errorf("core %d: uptime %v, want %v", i, got, want)
 		}
+	}
+	if got := series[0].Trust.Uptime; !strings.HasPrefix(got, "2m0s, from the difference of its file time") {
+		t.Errorf("the first core's uptime is told as %q", got)
 	}
 	if len(series[0].Snapshot.Warnings) != 0 {
 		t.Errorf("warnings %v", series[0].Snapshot.Warnings)

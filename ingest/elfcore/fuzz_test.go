@@ -126,3 +126,38 @@ func TestDamage(t *testing.T) {
 		}
 	}
 }
+
+// TestEveryWord changes every word of a core that says something, outside the
+// objects themselves: headers, notes, the symbols and the descriptor of the
+// runtime, the GC's tables, segments, method tables, classes, modules and their
+// metadata; each once, by one of the values that break careless readers.
+func TestEveryWord(t *testing.T) {
+	for i, name := range fuzzed {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := rand.New(rand.NewPCG(uint64(i), 3))
+			core, root := buildCore(t, script(t, name))
+			changed, step := 0, 1
+			if testing.Short() {
+				step = 8
+			}
+			var last [2]uint64
+			for at := 0; at+8 <= len(core); at += 8 * step {
+				word := binary.LittleEndian.Uint64(core[at:])
+				// Objects repeat themselves; the first ones stand for all.
+				if word == 0 || word == last[0] || word == last[1] {
+					continue
+				}
+				last[1], last[0] = last[0], word
+				binary.LittleEndian.PutUint64(core[at:], interesting(r, core))
+				broken(t, core, root)
+				binary.LittleEndian.PutUint64(core[at:], word)
+				changed++
+			}
+			t.Logf("%d words", changed)
+			if changed < 200/step {
+				t.Errorf("only %d words were changed", changed)
+			}
+		})
+	}
+}

@@ -10,9 +10,6 @@ import (
 	"leaktrack/ingest/internal/clr"
 )
 
-// ticksPerSecond is USER_HZ, in which the kernel tells programs a start time.
-const ticksPerSecond = 100
-
 // startTicks finds when the process started, in clock ticks since boot: the
 // runtime makes the names of its endpoints, dotnet-diagnostic-PID-KEY-socket
 // and clr-debug-pipe-PID-KEY-in and -out, with it and keeps them. Without a name

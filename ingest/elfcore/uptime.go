@@ -1,36 +1,12 @@
 package elfcore
 
 import (
-	"bufio"
 	"fmt"
-	"os"
-	"strconv"
 	"strings"
 	"time"
 
 	"leaktrack/heap"
 )
-
-// BootTime returns when this machine booted, to the second.
-func BootTime() (time.Time, error) { return bootTime("/proc/stat") }
-
-func bootTime(path string) (time.Time, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return time.Time{}, fmt.Errorf("finding the boot time: %w", err)
-	}
-	defer f.Close()
-	for s := bufio.NewScanner(f); s.Scan(); {
-		if v, ok := strings.CutPrefix(s.Text(), "btime "); ok {
-			n, err := strconv.ParseInt(strings.TrimSpace(v), 10, 64)
-			if err != nil {
-				break
-			}
-			return time.Unix(n, 0), nil
-		}
-	}
-	return time.Time{}, fmt.Errorf("finding the boot time: %s has none", path)
-}
 
 // A Core is a snapshot that was read from a core, with its trust.
 type Core struct {
@@ -56,7 +32,7 @@ func Series(cores []Core) (unknown int) {
 			anchor[k] = s
 		}
 	}
-	for _, c := range cores {
+	for i, c := range cores {
 		s := c.Snapshot
 		if s.Uptime >= 0 {
 			continue
@@ -69,6 +45,7 @@ func Series(cores []Core) (unknown int) {
 		s.Uptime = a.Uptime + s.Taken.Sub(a.Taken)
 		s.Process = a.Process
 		s.Warnings = withoutUptime(s.Warnings)
+		cores[i].Trust.Uptime = fmt.Sprintf("%v, from the difference of its file time to that of another core of the process", s.Uptime.Round(time.Second))
 	}
 	return unknown
 }
@@ -84,4 +61,7 @@ func withoutUptime(ws []heap.Warning) []heap.Warning {
 	return out
 }
 
-const uptimeWarning = "uptime is unknown"
+const (
+	uptimeWarning = "uptime is unknown"
+	uptimeUnknown = "unknown: " // how [Trust.Uptime] begins then
+)

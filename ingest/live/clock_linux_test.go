@@ -1,6 +1,7 @@
 package live
 
 import (
+	"leaktrack/ingest/internal/boot"
 	"os"
 	"testing"
 	"time"
@@ -22,11 +23,11 @@ func TestClockSteps(t *testing.T) {
 	if uptime <= 0 || uptime > time.Hour {
 		t.Fatalf("uptime %v", uptime)
 	}
-	defer func() { bootTime = readBootTime }()
+	defer func() { bootTime = boot.Time }()
 	for _, step := range []time.Duration{-48 * time.Hour, time.Hour, 0, 3 * time.Second} {
-		bootTime = func() (int64, error) {
-			n, err := readBootTime()
-			return n + int64(step/time.Second), err
+		bootTime = func() (time.Time, error) {
+			at, err := boot.Time()
+			return at.Add(step), err
 		}
 		if now, err := Start(pid); err != nil || now != before+int64(step) {
 			t.Fatalf("a step of %v: a new look gives start %d, was %d, %v: the test does not set the clock", step, now, before, err)

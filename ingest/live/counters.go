@@ -70,15 +70,26 @@ func (t *Target) Sample(ctx context.Context, every time.Duration) iter.Seq2[*hea
 			return
 		}
 		s.deadline = time.Now().Add(100 * 365 * 24 * time.Hour)
-		defer s.close(graceTime)
+		gone := true // its stream makes no sense, or has stopped
+		defer func() {
+			if gone && ctx.Err() == nil {
+				s.abandon()
+				return
+			}
+			s.close(graceTime)
+		}()
 		var values counters
 		quit := false
+		last := time.Now() // sample
 		emit := func() bool {
 			ok := yield(values.snapshot(t, &f), nil)
-			values = counters{}
+			values, last = counters{}, time.Now()
 			return ok
 		}
 		s.tick = func(idle time.Duration) error {
+			if s.got > 0 {
+				s.quiet = 0 // nothing comes between two intervals
+			}
 			switch {
 			case values.n > 0:
 				// A tick's counters come in one go; then it is silent.
@@ -96,11 +107,17 @@ func (t *Target) Sample(ctx context.Context, every time.Duration) iter.Seq2[*hea
 			e, err := d.Next()
 			switch {
 			case quit:
+				gone = false
+				return
+			case err == nil && time.Since(last) > time.Duration(seconds+10)*time.Second && ctx.Err() == nil:
+				// Never silent, so that there was no tick.
+				yield(nil, &Error{PID: f.pid, Reason: Protocol, Msg: "its event stream has no end and no counters"})
 				return
 			case err != nil && ctx.Err() != nil:
 				return
 			case isTimeout(err) && d.Offset() > 0 && f.refresh() && !f.stopped():
 				// No counters: trimmed, or built without event sources.
+				gone = false
 				if !emit() {
 					return
 				}
@@ -114,6 +131,7 @@ func (t *Target) Sample(ctx context.Context, every time.Duration) iter.Seq2[*hea
 				yield(nil, &Error{PID: f.pid, Reason: Protocol, Msg: "its event stream makes no sense", Err: err})
 				return
 			}
+			s.event(true)
 			if c, ok := nettrace.ParseCounter(e); ok && e.Provider == "System.Runtime" {
 				values.add(c)
 			}

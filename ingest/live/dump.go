@@ -49,7 +49,7 @@ func (t *Target) Dump(ctx context.Context, path string, kind DumpType) error {
 		payload := appendIPCString(nil, path)
 		payload = binary.LittleEndian.AppendUint32(payload, uint32(kind))
 		payload = binary.LittleEndian.AppendUint32(payload, 0) // log nothing
-		c, answer, err := f.roundTrip(ctx, cmd, payload, dumpTime)
+		c, answer, err := f.roundTrip(ctx, cmd, payload, dumpTime, nil)
 		var he ipcError
 		switch {
 		case errors.As(err, &he) && he == hrUnknownCommand && ReasonOf(err) == "":

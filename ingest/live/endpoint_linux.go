@@ -310,11 +310,16 @@ func old(version string) bool {
 // suspended reports whether the runtime seems to wait at its start for a tool:
 // it was told to, and has loaded no managed code yet.
 func (f *facts) suspended() bool {
-	asked := f.env["DOTNET_DefaultDiagnosticPortSuspend"] == "1" ||
-		f.env["DOTNET_DiagnosticPorts"] != "" && !strings.Contains(f.env["DOTNET_DiagnosticPorts"], "nosuspend")
-	if !asked {
+	if f.env == nil || !f.mayBeSuspended() {
 		return false
 	}
 	ev := f.look()
 	return ev.mapped && ev.version != "" && !ev.coreLib
+}
+
+// mayBeSuspended reports whether the runtime was told to wait for a tool, as far
+// as its environment may be read.
+func (f *facts) mayBeSuspended() bool {
+	return f.env == nil || f.env["DOTNET_DefaultDiagnosticPortSuspend"] == "1" ||
+		f.env["DOTNET_DiagnosticPorts"] != "" && !strings.Contains(f.env["DOTNET_DiagnosticPorts"], "nosuspend")
 }

@@ -38,8 +38,12 @@ func (t *Target) Estimate(ctx context.Context) Estimate {
 		size = m.PrivateBytes.Or(m.RSSBytes.Or(0))
 	}
 	if size > 64<<20 {
-		if s, err := t.Counters(ctx); err == nil && s.Heap != nil {
+		s, err := t.Counters(ctx)
+		switch r := ReasonOf(err); {
+		case err == nil && s.Heap != nil:
 			size = s.Heap.LiveBytes.Or(size)
+		case r == Protocol || r == Busy:
+			t.failed = err // the walk that is to come would wait for the same
 		}
 	}
 	n := size / bytesPerObject

@@ -74,6 +74,9 @@ func (f *facts) refresh() bool {
 }
 
 func (f *facts) stopped() bool                            { return false }
+func (f *facts) work() *work                              { return nil }
+func (f *facts) mayBeSuspended() bool                     { return true }
+func (f *facts) used() heap.Optional                      { return heap.Optional{} }
 func (f *facts) suspended() bool                          { return false }
 func (f *facts) memory() *heap.ProcessMemory              { return nil }
 func (f *facts) memoryLimit() (limit, left heap.Optional) { return }

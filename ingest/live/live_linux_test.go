@@ -226,7 +226,7 @@ func TestCountersLive(t *testing.T) {
 
 // sessionsFree counts how many sessions the runtime still allows, by opening
 // and closing them all.
-func sessionsFree(t *testing.T, pid int) int {
+func sessionsFree(t *testing.T, pid int, meanwhile ...func()) int {
 	t.Helper()
 	f, err := inspect(pid)
 	if err != nil {
@@ -244,6 +244,9 @@ func sessionsFree(t *testing.T, pid int) int {
 		}
 		open = append(open, s)
 	}
+	for _, f := range meanwhile {
+		f()
+	}
 	for _, s := range open {
 		s.close(5 * time.Second)
 	}
@@ -253,8 +256,16 @@ func sessionsFree(t *testing.T, pid int) int {
 // TestTooManySessions fills the runtime's table of sessions.
 func TestTooManySessions(t *testing.T) {
 	z := startZoo(t, "zoo9", nil, "linked")
-	if n := sessionsFree(t, z.pid); n != 64 {
+	read := func() error { _, _, err := Read(context.Background(), z.pid, Options{}); return err }
+	if n := sessionsFree(t, z.pid, func() {
+		if err := within(t, 2*time.Second, read); ReasonOf(err) != Sessions || !strings.Contains(RemedyOf(err), "64") {
+			t.Errorf("with all sessions in use: %v; %s", err, RemedyOf(err))
+		}
+	}); n != 64 {
 		t.Errorf("%d sessions could be opened, want 64", n)
+	}
+	if err := read(); err != nil {
+		t.Errorf("when they are closed: %v", err)
 	}
 	if n := sessionsFree(t, z.pid); n != 64 {
 		t.Errorf("%d sessions the second time: the first ones were not closed", n)

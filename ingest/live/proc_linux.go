@@ -19,6 +19,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"leaktrack/heap"
+	"leaktrack/ingest/internal/boot"
 	"leaktrack/ingest/internal/bundle"
 )
 
@@ -97,11 +98,11 @@ func inspect(pid int) (*facts, error) {
 	if f.state == 'Z' || f.state == 'X' {
 		return nil, &Error{PID: pid, Reason: NoProcess, Msg: "has exited; its parent has not taken notice"}
 	}
-	boot, err := bootTime()
+	booted, err := bootTime()
 	if err != nil {
 		return nil, err
 	}
-	f.startNanos = startNanos(boot, f.startTicks, clockTicks())
+	f.startNanos = startNanos(booted.Unix(), f.startTicks, clockTicks())
 	if b, err = readProc(dir, "status"); err != nil {
 		return nil, noProcess(pid)
 	}
@@ -177,22 +178,9 @@ func statusKB(b []byte, name string) heap.Optional {
 	return heap.Known(n << 10)
 }
 
-// bootTime returns the system's start in seconds since 1970, as the kernel
-// rounds it. It changes when somebody sets the clock; a test does that to it.
-var bootTime = readBootTime
-
-func readBootTime() (int64, error) {
-	b, err := readProc("stat")
-	if err != nil {
-		return 0, err
-	}
-	for line := range bytes.Lines(b) {
-		if v, ok := bytes.CutPrefix(line, []byte("btime ")); ok {
-			return strconv.ParseInt(string(bytes.TrimSpace(v)), 10, 64)
-		}
-	}
-	return 0, errors.New("/proc/stat says no boot time")
-}
+// bootTime tells the system's start. It changes when somebody sets the clock; a
+// test does that to it.
+var bootTime = boot.Time
 
 func startNanos(boot int64, ticks, perSecond uint64) int64 {
 	whole := int64(ticks / perSecond)
@@ -231,6 +219,48 @@ func (f *facts) refresh() bool {
 	return true
 }
 
+// work adds up what the process's threads have done: the first two numbers of
+// schedstat, in nanoseconds, or where the kernel keeps none the clock ticks in
+// stat. A thread that is in the queue for a processor is told only when it gets
+// one, so whoever is ready to run counts as waiting.
+func (f *facts) work() *work {
+	tasks, err := os.Open("/proc/" + strconv.Itoa(f.pid) + "/task")
+	if err != nil {
+		return nil
+	}
+	defer tasks.Close()
+	ids, _ := tasks.Readdirnames(4096)
+	w := &work{threads: make(map[string]time.Duration, len(ids))}
+	for _, id := range ids {
+		stat, err := readProc(strconv.Itoa(f.pid), "task", id, "stat")
+		if err != nil {
+			continue // it has ended
+		}
+		fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:])
+		if len(fields) < 13 {
+			continue
+		}
+		w.waiting = w.waiting || fields[0][0] == 'D' || fields[0][0] == 'R'
+		sched, err := readProc(strconv.Itoa(f.pid), "task", id, "schedstat")
+		if on, queued, ok := twoNumbers(bytes.Fields(sched)); err == nil && ok {
+			w.threads[id] = time.Duration(on + queued)
+			continue
+		}
+		user, system, _ := twoNumbers(fields[11:])
+		w.threads[id] = time.Duration(user+system) * time.Second / time.Duration(clockTicks())
+	}
+	return w
+}
+
+func twoNumbers(fields [][]byte) (a, b int64, ok bool) {
+	if len(fields) < 2 {
+		return 0, 0, false
+	}
+	a, err1 := strconv.ParseInt(string(fields[0]), 10, 64)
+	b, err2 := strconv.ParseInt(string(fields[1]), 10, 64)
+	return a, b, err1 == nil && err2 == nil
+}
+
 func (f *facts) stopped() bool { return f.state == 'T' || f.state == 't' }
 
 // memory returns what /proc says of the process's memory; nil when nothing.
@@ -243,6 +273,20 @@ func (f *facts) memory() *heap.ProcessMemory {
 	}
 	limit, _ := f.memoryLimit()
 	return &heap.ProcessMemory{RSSBytes: statusKB(b, "VmRSS"), PrivateBytes: statusKB(b, "RssAnon"), LimitBytes: limit}
+}
+
+// used returns the bytes of memory that hold anything of the process: resident,
+// swapped out, and in huge pages, which the system counts apart.
+func (f *facts) used() heap.Optional {
+	b, err := readProc(strconv.Itoa(f.pid), "status")
+	if err != nil {
+		return heap.Optional{}
+	}
+	rss, ok := statusKB(b, "VmRSS").Get()
+	if !ok {
+		return heap.Optional{}
+	}
+	return heap.Known(rss + statusKB(b, "VmSwap").Or(0) + statusKB(b, "HugetlbPages").Or(0))
 }
 
 // memoryLimit returns the smallest memory limit of the process's control

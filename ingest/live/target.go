@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"strconv"
 	"strings"
@@ -60,8 +61,9 @@ type Target struct {
 	legacy  bool   // .NET Core 3.x: no ProcessInfo
 	types   *nettrace.Types
 	warm    bool
-	asked   bool // modules were asked for
-	missing int  // modules still unknown after asking
+	asked   bool  // modules were asked for
+	missing int   // modules still unknown after asking
+	failed  error // of an estimate: the next walk need not be tried
 
 	lastBytes, lastObjects int64
 	lastPause              time.Duration
@@ -85,7 +87,7 @@ func (f *facts) target(ctx context.Context) (*Target, error) {
 	}
 	t := &Target{f: f, types: nettrace.NewTypes()}
 	for _, cmd := range []command{cmdProcessInfo3, cmdProcessInfo2, cmdProcessInfo} {
-		c, answer, err := f.roundTrip(ctx, cmd, nil, answerTime)
+		c, answer, err := f.roundTrip(ctx, cmd, nil, answerTime, nil)
 		if err != nil {
 			var he ipcError
 			if errors.As(err, &he) && he == hrUnknownCommand {
@@ -189,6 +191,10 @@ func (t *Target) Snapshot(ctx context.Context, o Options) (*heap.Snapshot, Stats
 			return nil, st, &Error{PID: t.f.pid, Reason: TooLong, Err: &PauseError{e, o.MaxPause},
 				Msg: "not walked", Remedy: "allow a longer pause, or take counters only"}
 		}
+	}
+	if err := t.failed; err != nil {
+		t.failed = nil
+		return nil, st, err
 	}
 	if err := t.warmUp(ctx, o.Timeout); err != nil {
 		return nil, st, err
@@ -306,68 +312,99 @@ func (t *Target) walk(ctx context.Context, o Options, st *Stats) (*walked, error
 		in = io.TeeReader(s, save)
 		defer func() { st.SaveErr = save.close() }()
 	}
-	// The buffer bounds what an honest runtime sends, unless it waits for us.
-	if cmd != cmdCollectTracing6 {
-		s.limit = int64(st.BufferMB)<<20 + 64<<20
-	}
+	s.limit = t.mostBytes(cmd, req)
 	w := &walked{decoder: nettrace.NewDecoder(in, fmt.Sprintf("process %d", t.f.pid)), collector: nettrace.NewCollector(t.types), begun: time.Now()}
 	s.tick = func(idle time.Duration) error {
 		switch {
+		case !s.stopping.IsZero():
 		case time.Now().After(deadline):
 			s.stop()
 		case !t.legacy && s.got == 0 && idle > 5*time.Second:
 			return os.ErrDeadlineExceeded // only .NET Core 3 answers before it walks
 		case w.collector.HasNodes() && idle > time.Second, !w.collector.HasNodes() && idle > 5*time.Second:
-			s.stop() // nothing more will come
+			s.last() // nothing more will come
 		}
 		return nil
 	}
 	for {
-		e, err := w.decoder.Next()
-		if err != nil {
+		var e *nettrace.Event
+		if e, err = w.decoder.Next(); err != nil {
 			break
 		}
 		w.collector.Add(e, w.decoder.Trace())
+		s.event(e.OfHeap())
+		if w.collector.Started() > maxWalks {
+			err = errEndless
+			break
+		}
 		if e.Provider == nettrace.RuntimeProvider && e.ID < 15 && w.collector.Walked() {
 			s.stop()
 		}
 	}
 	w.taken, w.uptime = time.Now(), t.f.uptime()
-	_, err = w.decoder.Next()
 	st.Bytes, st.Lost = w.decoder.Offset(), w.decoder.Lost()
-	wait := graceTime
 	switch {
 	case err == io.EOF:
-		wait = stopTime // the runtime answers as soon as its stream has ended
-	case !s.stopping.IsZero():
-		wait = pollTime // it has been waited for
+		s.close(stopTime) // the runtime answers as soon as its stream has ended
+	case ctx.Err() != nil && !isTimeout(err):
+		s.close(graceTime)
+	default:
+		s.abandon()
 	}
-	s.close(wait)
 	switch {
 	case ctx.Err() != nil:
 		return nil, fmt.Errorf("process %d: heap walk: %w", t.f.pid, context.Cause(ctx))
 	case errors.Is(err, errEndless):
-		return nil, t.streamError(ctx, w.decoder, err)
+		return nil, t.streamError(ctx, s.got, err)
 	case !w.collector.HasNodes() && err == io.EOF:
 		return nil, &Error{PID: t.f.pid, Reason: NoHeapEvents, Msg: "its runtime sent no heap walk",
 			Remedy: "its garbage collector may not be started yet, or it has no event support; try again"}
-	case !w.collector.HasNodes() && st.Bytes == 0 && time.Since(s.idle) > 4*time.Second && t.f.refresh():
-		return nil, t.suspendedError()
 	case !w.collector.HasNodes():
-		return nil, t.streamError(ctx, w.decoder, err)
+		return nil, t.streamError(ctx, s.got, err)
 	case err != io.EOF && !t.f.refresh():
 		return nil, &Error{PID: t.f.pid, Reason: Exited, Msg: "exited during the heap walk"}
 	}
 	return w, nil
 }
 
-func (t *Target) streamError(ctx context.Context, d *nettrace.Decoder, err error) error {
-	if errors.Is(err, nettrace.ErrTruncated) || d.Offset() == 0 && !isTimeout(err) {
+// mostBytes bounds what an honest runtime sends of a walk. What is on the heap is
+// in its memory: an object takes 24 bytes there and 32 in the stream, a reference 8
+// and 12, which is less than three times the memory; another tool may cause a
+// second walk. The buffer bounds it too, unless the runtime waits for us.
+func (t *Target) mostBytes(cmd command, req collectRequest) int64 {
+	besides := int64(64 << 20) // types
+	if req.rundown != 0 {
+		besides += 256 << 20 // modules, before .NET 9 with every compiled method
+	}
+	most := int64(math.MaxInt64)
+	if cmd != cmdCollectTracing6 {
+		most = int64(req.bufferMB)<<20 + besides
+	}
+	if used, ok := t.f.used().Get(); ok && used < math.MaxInt64/8 {
+		most = min(most, 6*used+besides)
+	}
+	return most
+}
+
+// maxWalks bounds the walks within one session: ours, and one for each session
+// that other tools open or close meanwhile.
+const maxWalks = 16
+
+// streamError explains a stream that broke off, fell silent or makes no sense.
+func (t *Target) streamError(ctx context.Context, got int64, err error) error {
+	if errors.Is(err, nettrace.ErrTruncated) || got == 0 && !isTimeout(err) {
 		err = io.ErrUnexpectedEOF // broken off, maybe before its first byte
 	} else if !isTimeout(err) {
 		return &Error{PID: t.f.pid, Reason: Protocol, Msg: "its event stream makes no sense", Err: err}
 	}
-	return t.f.silence(ctx, err, "its event stream fell silent")
+	if got > 0 || !isTimeout(err) {
+		return t.f.silence(ctx, err, "its event stream fell silent")
+	}
+	silence := t.f.silence(ctx, err, "accepted a tracing session, but sends nothing")
+	if ReasonOf(silence) == Busy && t.f.mayBeSuspended() {
+		return t.suspendedError()
+	}
+	return silence
 }
 
 // finish makes the snapshot of a walk.
@@ -433,6 +470,10 @@ func (t *Target) names(ctx context.Context, w *walked) {
 	t.types.Resolve(t.f.openImage)
 }
 
+// briefTime bounds the wait for a session that ends at once; another tool may be
+// served before.
+const briefTime = 10 * time.Second
+
 // warmUp prepares a process for its first walk. The first session that a
 // process sees makes its runtime build descriptions of events (measured on .NET
 // 9.0.5: 3,900 objects at the first walk, 3,500 at the second), so one session
@@ -449,7 +490,7 @@ func (t *Target) warmUp(ctx context.Context, timeout time.Duration) error {
 		return t.brief(ctx, []command{cmdCollectTracing2}, collectRequest{bufferMB: 1, providers: []provider{p}}, wait, nil)
 	}
 	if !t.warm || t.forgetful() {
-		if err := brief(keywordGC, 5*answerTime); err != nil {
+		if err := brief(keywordGC, briefTime); err != nil {
 			return err
 		}
 	}
@@ -478,7 +519,7 @@ func (t *Target) modules(ctx context.Context) error {
 	if t.legacy {
 		cmds = cmds[1:]
 	}
-	return t.brief(ctx, cmds, collectRequest{bufferMB: 256, rundown: keywordLoader, providers: []provider{p}}, 10*time.Second, c)
+	return t.brief(ctx, cmds, collectRequest{bufferMB: 256, rundown: keywordLoader, providers: []provider{p}}, briefTime, c)
 }
 
 // brief runs a session that ends at once.
@@ -487,10 +528,9 @@ func (t *Target) brief(ctx context.Context, cmds []command, req collectRequest, 
 	if err != nil {
 		return err
 	}
-	defer s.close(graceTime)
-	s.limit = int64(req.bufferMB)<<20 + 64<<20
+	s.limit = int64(req.bufferMB)<<20 + 4<<20
 	s.tick = func(idle time.Duration) error {
-		if s.got == 0 && idle > 2*answerTime {
+		if s.got == 0 && idle > answerTime {
 			return os.ErrDeadlineExceeded
 		}
 		return nil
@@ -499,15 +539,18 @@ func (t *Target) brief(ctx context.Context, cmds []command, req collectRequest, 
 	s.stop()
 	for {
 		e, err := d.Next()
-		if err == io.EOF {
+		switch {
+		case err == io.EOF:
+			s.close(graceTime)
 			return nil
+		case err != nil && ctx.Err() != nil && !isTimeout(err):
+			s.close(graceTime)
+			return t.streamError(ctx, s.got, err)
+		case err != nil:
+			s.abandon()
+			return t.streamError(ctx, s.got, err)
 		}
-		if err != nil {
-			if d.Offset() == 0 && isTimeout(err) && t.f.refresh() && !t.f.stopped() {
-				return t.suspendedError()
-			}
-			return t.streamError(ctx, d, err)
-		}
+		s.event(false)
 		if c != nil {
 			c.Add(e, d.Trace())
 		}

@@ -21,9 +21,6 @@ import (
 
 const machine = clr.Machine(runtime.GOARCH)
 
-// ticksPerSecond is USER_HZ, in which /proc tells start times.
-const ticksPerSecond = 100
-
 // memory is the address space of a process. It implements [clr.Memory].
 type memory struct {
 	pid int
@@ -178,22 +175,6 @@ func sinceBoot() (time.Duration, error) {
 		return 0, os.NewSyscallError("clock_gettime", err)
 	}
 	return time.Duration(t.Nano()), nil
-}
-
-// bootNanos is the boot time in /proc/stat, in whole seconds: the same for
-// each reading, so that a process keeps its identity.
-func bootNanos() (int64, error) {
-	b, err := os.ReadFile("/proc/stat")
-	if err != nil {
-		return 0, err
-	}
-	for line := range bytes.Lines(b) {
-		if v, ok := bytes.CutPrefix(line, []byte("btime ")); ok {
-			n, err := strconv.ParseInt(string(bytes.TrimSpace(v)), 10, 64)
-			return n * int64(time.Second), err
-		}
-	}
-	return 0, errors.New("/proc/stat says no boot time")
 }
 
 func splitZero(b []byte) []string {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"leaktrack/heap"
+	"leaktrack/ingest/internal/boot"
 	"leaktrack/ingest/internal/clr"
 	"leaktrack/ingest/internal/cmdline"
 )
@@ -77,15 +78,13 @@ func read(ctx context.Context, pid int, o Options) (*heap.Snapshot, Stats, error
 		}
 		return nil, st, explain(pid, err)
 	}
-	if err := h.Name(); err != nil {
+	s, err := h.Snapshot(heap.SourceLiveMemory)
+	if err != nil {
 		return nil, st, err
 	}
 	st.Trust = h.Trust
-	s := &heap.Snapshot{Source: heap.SourceLiveMemory, Taken: taken, Process: process(pid, ticks)}
-	s.Uptime = max(0, uptime-time.Duration(ticks)*(time.Second/ticksPerSecond))
-	if err := h.Fill(s); err != nil {
-		return nil, st, err
-	}
+	s.Taken, s.Process = taken, process(pid, ticks)
+	s.Uptime = max(0, uptime-boot.Ticks(ticks))
 	if st.Pause >= longPause {
 		s.Warn("", "the process was held for %v", st.Pause.Round(time.Millisecond))
 	}
@@ -99,35 +98,16 @@ func process(pid int, ticks uint64) heap.Process {
 	if b, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); err == nil {
 		p.Program = cmdline.Program(splitZero(b))
 	}
-	if boot, err := bootNanos(); err == nil {
-		p.StartNanos = boot + int64(ticks)*int64(time.Second/ticksPerSecond)
+	if booted, err := boot.Time(); err == nil {
+		p.StartNanos = booted.Add(boot.Ticks(ticks)).UnixNano()
 	}
 	return p
 }
 
-// openModule opens a file as the process sees it. Only regular files.
+// openModule opens a file as the process sees it.
 func openModule(pid int, path string) (clr.File, error) {
 	if !strings.HasPrefix(path, "/") {
 		return nil, fs.ErrNotExist
 	}
-	p := filepath.Join(fmt.Sprintf("/proc/%d/root", pid), path)
-	fi, err := os.Stat(p)
-	if err != nil {
-		return nil, err
-	}
-	if !fi.Mode().IsRegular() {
-		return nil, fs.ErrInvalid
-	}
-	f, err := os.Open(p)
-	if err != nil {
-		return nil, err
-	}
-	return moduleFile{f, fi.Size()}, nil
+	return clr.OpenFile(filepath.Join(fmt.Sprintf("/proc/%d/root", pid), path), os.Stat, os.Open)
 }
-
-type moduleFile struct {
-	*os.File
-	size int64
-}
-
-func (f moduleFile) Size() int64 { return f.size }

@@ -272,6 +272,9 @@ func (c *Collector) Walked() bool {
 // HasNodes reports whether any node event has been seen.
 func (c *Collector) HasNodes() bool { return len(c.walks) > 0 }
 
+// Started returns how many walks have begun.
+func (c *Collector) Started() int { return len(c.walks) }
+
 // collection returns the collection that a walk belongs to: the one that
 // started before its first node and had not ended before its last.
 func (c *Collector) collection(w *walk) *gc {

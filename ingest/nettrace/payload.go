@@ -44,6 +44,12 @@ const (
 var WalkEvents = []uint32{idGCStart, idGCEnd, idRestartEnd, idHeapStats, idSuspendBegin,
 	idBulkType, idBulkNode, idDynamic, idGlobalHistory}
 
+// OfHeap reports whether an event carries objects of a heap walk, or their
+// references.
+func (e *Event) OfHeap() bool {
+	return e.Provider == RuntimeProvider && (e.ID == idBulkNode || e.ID == idBulkEdge)
+}
+
 // gc is one collection as the stream tells of it.
 type gc struct {
 	count              uint32

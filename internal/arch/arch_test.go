@@ -24,6 +24,7 @@ var rules = map[string][]string{
 	"ingest/internal/cmdline":     {},
 	"ingest/internal/metadata":    {},
 	"ingest/internal/bundle":      {},
+	"ingest/internal/boot":        {},
 	"ingest/sos":                  {"heap", "ingest/syntax", "golang.org/x/text"},
 	"ingest/internal/fastser":     {"ingest/syntax"},
 	"ingest/internal/fullname":    {"heap", "ingest/internal/metadata", "ingest/internal/bundle"},

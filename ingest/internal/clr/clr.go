@@ -26,6 +26,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 )
 
 // Errors that callers decide by.
@@ -79,6 +81,30 @@ const (
 	ARM64 Machine = "arm64"
 )
 
+// OpenFile opens the file of a module by the given functions. Only regular
+// files: a process can name anything, and a pipe or a device would block or act.
+func OpenFile(path string, stat func(string) (fs.FileInfo, error), open func(string) (*os.File, error)) (File, error) {
+	info, err := stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() {
+		return nil, fs.ErrInvalid
+	}
+	f, err := open(path)
+	if err != nil {
+		return nil, err
+	}
+	return file{f, info.Size()}, nil
+}
+
+type file struct {
+	*os.File
+	size int64
+}
+
+func (f file) Size() int64 { return f.size }
+
 // Process is what is read.
 type Process struct {
 	Memory   Memory
@@ -98,5 +124,5 @@ type Type struct {
 	MethodTable uint64
 	Count       int64
 	Bytes       int64
-	Name        string // filled by Heap.Name
+	Name        string // filled by Heap.Snapshot
 }

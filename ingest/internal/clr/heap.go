@@ -205,9 +205,20 @@ func (h *Heap) describe(g *gc, segs []segment) {
 	}
 }
 
-// Name fills in the names of types. It reads a few small pieces per type, and
-// of a live process it may be called after the process went on.
-func (h *Heap) Name() error {
+// Snapshot looks up the names of the types that were counted and returns what
+// was found, of a process and an uptime that the caller fills in. It reads a few
+// small pieces per type, and of a live process it may be called after the process
+// went on.
+func (h *Heap) Snapshot(source heap.Source) (*heap.Snapshot, error) {
+	if err := h.name(); err != nil {
+		return nil, err
+	}
+	s := &heap.Snapshot{Source: source, Uptime: heap.UptimeUnknown}
+	return s, h.fill(s)
+}
+
+// name fills in the names of types.
+func (h *Heap) name() error {
 	h.r.flush()
 	n := newNames(h.r, h.l, h.types)
 	reasons := map[string]int{}
@@ -239,8 +250,8 @@ func (h *Heap) Name() error {
 // Close closes module files.
 func (h *Heap) Close() { h.r.close() }
 
-// Fill writes what was found into a snapshot.
-func (h *Heap) Fill(s *heap.Snapshot) error {
+// fill writes what was found into a snapshot.
+func (h *Heap) fill(s *heap.Snapshot) error {
 	t := &h.Trust
 	s.Basis = heap.All
 	s.Complete = t.MissingBytes == 0

@@ -151,6 +151,17 @@ func (z *Zoo) Between(t testing.TB, from, to time.Time) (low, high Truth) {
 	return
 }
 
+// Last returns what the program printed last; the zero value before its first
+// line.
+func (z *Zoo) Last() Truth {
+	z.mu.Lock()
+	defer z.mu.Unlock()
+	if len(z.lines) == 0 {
+		return Truth{}
+	}
+	return z.lines[len(z.lines)-1]
+}
+
 // HeapWalk has the runtime walk its heap after a full collection and returns
 // the event stream.
 func (z *Zoo) HeapWalk(t testing.TB, settle time.Duration) []byte {
