@@ -31,7 +31,7 @@ func TestLiveSameEverywhere(t *testing.T) {
 		return func(t *testing.T) *clrtest.Zoo {
 			z := bed.Start(t, folder, args, env...)
 			z.Ready(t)
-			time.Sleep(4 * time.Second)
+			time.Sleep(2 * time.Second)
 			return z
 		}
 	}
@@ -128,6 +128,8 @@ func stoppedAlike(t *testing.T, z *clrtest.Zoo, target *live.Target) (walk, memo
 				same++
 			case strings.HasPrefix(w.Name, "LeakZoo."):
 				why = fmt.Sprintf("%s: %d, in memory %d", w.Name, w.Count, n)
+			case n < w.Count:
+				why = fmt.Sprintf("%s: %d, in memory %d: another collection came between, or it is not read", w.Name, w.Count, n)
 			}
 		}
 		if !mostly(same, len(s.Types)) {
