@@ -20,7 +20,7 @@ var (
 	scoreFull = flag.Bool("score", false, "print the whole table of error rates (minutes)")
 	scoreReps = flag.Int("reps", 200, "series per family and number of points, with -score")
 	scoreSeed = flag.Uint64("seed", 5_000_001, "first seed, with -score")
-	scoreSet_ = flag.String("set", "", "main, extended or unseen only, with -score")
+	scoreSet_ = flag.String("set", "", "main, extended, unseen or fresh only, with -score")
 	scoreN    = flag.Int("points", 0, "this number of points only, with -score")
 )
 
@@ -124,7 +124,7 @@ func TestScore(t *testing.T) {
 	for _, set := range []struct {
 		name     string
 		families []score.Family
-	}{{"main", score.Main}, {"extended", score.Extended}, {"unseen", score.Unseen}} {
+	}{{"main", score.Main}, {"extended", score.Extended}, {"unseen", score.Unseen}, {"fresh", score.Fresh}} {
 		if *scoreSet_ != "" && *scoreSet_ != set.name {
 			continue
 		}
