@@ -250,7 +250,7 @@ func (a *analysis) judgeType(w *workspace, i int, s *sampling) {
 	}
 	t.setVerdict(j.verdict, j.leak, j.suspect)
 	t.ByBytes = sc.byBytes
-	t.Confidence = j.posterior
+	t.Confidence, t.Firm = j.posterior, j.firm
 	if j.guard != passed {
 		t.Confidence = min(t.Confidence, 0.5)
 	}

@@ -36,6 +36,7 @@ type judgement struct {
 	verdict    Verdict
 	shape      model
 	leak       bool
+	firm       bool // a leak with firmPart of the log odds that are asked for
 	suspect    bool
 	posterior  float64
 	key        kendall
@@ -62,8 +63,9 @@ const clearly = 3.5
 // significant rank test most of it is enough, but not less: strong
 // autocorrelation deceives that test too, and does so alike in many types.
 const (
-	caution = 1.1
-	keyPart = 0.85
+	caution  = 1.1
+	keyPart  = 0.85
+	firmPart = 2
 	// From twelve points on the odds must lean to growth a little more.
 	keyLeast = 0.4
 	keyP     = 0.0005
@@ -305,6 +307,7 @@ func (w *workspace) decide(j *judgement) {
 			w.rankKey(j)
 		}
 		j.leak = (j.odds > j.leakAbove || j.keyHeld) && ratioLeak
+		j.firm = j.leak && j.odds > firmPart*j.leakAbove
 		j.suspect = !j.leak && (j.odds > j.suspAbove || j.leak) && ratioSuspect
 		if !j.leak && !j.suspect && (j.odds > j.leakAbove || j.keyHeld) && ratioSuspect {
 			j.suspect = true
