@@ -63,8 +63,8 @@ const clearly = 3.5
 // significant rank test most of it is enough, but not less: strong
 // autocorrelation deceives that test too, and does so alike in many types.
 const (
-	caution  = 1.1
-	keyPart  = 0.85
+	caution  = 1.15
+	keyPart  = 1
 	firmPart = 2
 	// From twelve points on the odds must lean to growth a little more.
 	keyLeast = 0.4
