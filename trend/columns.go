@@ -24,7 +24,7 @@ type plan struct {
 	fits   []fit
 	byKind [numModels][]int // places in fits of each model
 	first  int              // rows of the matrix
-	lines  []linePlan       // by remlGrid; none below eight points
+	lines  []linePlan       // by remlGrid
 	lnN    float64
 
 	fineMu sync.Mutex
@@ -121,10 +121,8 @@ func newPlan(t []float64) *plan {
 		p.fits = append(p.fits, f)
 	}
 	p.first = rows
-	if n >= manyModels {
-		for _, phi := range remlGrid {
-			p.lines = append(p.lines, p.newLine(phi))
-		}
+	for _, phi := range remlGrid {
+		p.lines = append(p.lines, p.newLine(phi))
 	}
 	return p
 }

@@ -21,7 +21,8 @@ type lifeJudgement struct {
 	ev       evidence
 	odds     float64 // after the check without the last points
 	dropOdds float64
-	dropped  bool // whether that check was made
+	dropped  bool  // whether that check was made
+	freed    []int // the first points after a part of the leak was freed
 	slopes   slopes
 	guard    guard
 	tail     float64 // upper bound of the last third's slope
@@ -125,6 +126,7 @@ func (w *workspace) judgeLife(l life, floor, confidence float64) lifeJudgement {
 			r.odds = min(r.odds, max(short.odds, short.odds*float64(r.plan.n)/float64(d.n))+1)
 		}
 	}
+	r.freed = w.freedAt(&r)
 	r.slopes = w.activeSlope(&r, confidence)
 	r.guard = w.guards(&r, floor)
 	return r
@@ -136,6 +138,9 @@ func (w *workspace) judgeLife(l life, floor, confidence float64) lifeJudgement {
 // line clearly.
 func (r *lifeJudgement) activeFrom() (from float64, by model) {
 	e := &r.ev
+	if len(r.freed) > 0 {
+		return 0, mLinear
+	}
 	best := e.best(model.growing)
 	if e.lnZ[best] <= e.lnZ[mLinear]+clearly {
 		return 0, mLinear
@@ -168,18 +173,31 @@ func (w *workspace) activeSlope(r *lifeJudgement, confidence float64) slopes {
 	}
 	s := w.slopeOf(whole, r.t[i:], r.y[i:], confidence)
 	s.activeShare = 1 - from
-	if by != mWarmLinear {
-		return s
+	joint := func(m arMixture, degrees int) {
+		s.ar, s.value, s.standardErr, s.degrees = m, m.slope, m.se, degrees
+		half := studentQuantile(confidence, degrees) * m.se
+		s.low, s.high = s.value-half, s.value+half
+		s.activeGrowth = s.value * (r.t[len(r.t)-1] - r.t[i])
 	}
-	m, tau, degrees, ok := r.plan.warmLine(r.y, r.ev.theta[mWarmLinear])
-	if !ok {
-		return s
+	switch best := r.ev.best(model.growing); {
+	case len(r.freed) > 0:
+		if m, degrees, ok := r.plan.jointLine(r.y, r.plan.stepColumns(r.freed)); ok {
+			joint(m, degrees)
+		}
+	case by == mWarmLinear:
+		if m, tau, degrees, ok := r.plan.warmLine(r.y, r.ev.theta[mWarmLinear]); ok {
+			s.jointWarmUp, s.warmUpTau = true, tau*r.plan.span
+			joint(m, degrees)
+		}
+	case (best == mDailyLinear || best == mCycleLinear) && r.ev.lnZ[best] > r.ev.lnZ[mLinear]+clearly:
+		var columns [][]float64
+		for _, c := range waves(r.ev.theta[best]) {
+			columns = append(columns, sample(c, r.plan.x))
+		}
+		if m, degrees, ok := r.plan.jointLine(r.y, columns); ok {
+			joint(m, degrees)
+		}
 	}
-	s.jointWarmUp, s.warmUpTau = true, tau*r.plan.span
-	s.ar, s.value, s.standardErr, s.degrees = m, m.slope, m.se, degrees
-	half := studentQuantile(confidence, degrees) * m.se
-	s.low, s.high = s.value-half, s.value+half
-	s.activeGrowth = s.value * (r.t[len(r.t)-1] - r.t[i])
 	return s
 }
 

@@ -117,12 +117,22 @@ func clip(y, dst []float64) ([]float64, int) {
 	limit := max(clipMADs*mad, clipLevel*level+clipOffset)
 	clipped := 0
 	for i := 1; i < n-1; i++ {
-		if dev[i] > limit {
+		if dev[i] > limit && spike(y, i, reach, limit/2) {
 			dst[i] = med[i]
 			clipped++
 		}
 	}
 	return dst, clipped
+}
+
+// spike reports whether the point stands out to one side of both what comes
+// before and what comes after it. Next to a step it stands out of one of them
+// only, and smoothing it would make a slope of the step.
+func spike(y []float64, i, reach int, limit float64) bool {
+	var v [9]float64
+	before := y[i] - medianOf(append(v[:0], y[max(0, i-reach):i]...))
+	after := y[i] - medianOf(append(v[:0], y[i+1:min(len(y), i+1+reach)]...))
+	return before > limit && after > limit || before < -limit && after < -limit
 }
 
 // clipReach is how many neighbours to each side the running median takes. One

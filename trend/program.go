@@ -172,7 +172,7 @@ func poolType(w *workspace, used []*analysis, at []int, tested int, confidence f
 	beside := make([]lifeJudgement, len(other))
 	for k, l := range other {
 		y, _ := clip(l.s.reduce(l.y, nil), nil)
-		beside[k] = lifeJudgement{plan: l.s.plan, t: l.s.t, y: y, ev: j.lives[k].ev}
+		beside[k] = lifeJudgement{plan: l.s.plan, t: l.s.t, y: y, ev: j.lives[k].ev, freed: j.lives[k].freed}
 		beside[k].slopes = w.activeSlope(&beside[k], confidence)
 	}
 	pooled := poolSlopes(beside)
