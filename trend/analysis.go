@@ -338,7 +338,7 @@ func (w *workspace) besideSlope(j *judgement, s *sampling, y []float64, confiden
 	if s.bounds != nil {
 		w.buf2 = p
 	}
-	w.other, _ = clip(p, w.other)
+	w.other, _ = clip(s.t, p, w.other)
 	r := lifeJudgement{plan: l.plan, t: l.t, y: w.other, ev: l.ev, freed: l.freed}
 	return w.activeSlope(&r, confidence)
 }

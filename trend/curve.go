@@ -79,7 +79,7 @@ const curvePoints = 64
 // with its confidence band.
 func (w *workspace) curve(r *lifeJudgement, s *sampling, y []float64, confidence float64) []CurvePoint {
 	p := s.reduce(y, nil)
-	points, _ := clip(p, nil)
+	points, _ := clip(s.t, p, nil)
 	shape := r.ev.best(func(model) bool { return true })
 	return r.sampleShape(shape, points, confidence)
 }

@@ -111,7 +111,7 @@ func (w *workspace) judgeLife(l life, floor, confidence float64) lifeJudgement {
 	if l.s.bounds != nil {
 		w.buf2 = reduced
 	}
-	r.y, r.clipped = clip(reduced, nil)
+	r.y, r.clipped = clip(r.t, reduced, nil)
 	r.floorT, r.floorY = r.t, r.y
 	if len(l.y) > maxPoints {
 		r.floorT, r.floorY = l.s.raw, l.y

@@ -99,7 +99,7 @@ func (s *sampling) reduce(v, dst []float64) []float64 {
 // median. A centred median leaves every monotone stretch unchanged, so it
 // cannot take away growth; the two ends are never touched. It returns dst and
 // how many points were replaced.
-func clip(y, dst []float64) ([]float64, int) {
+func clip(t, y, dst []float64) ([]float64, int) {
 	n := len(y)
 	dst = append(dst[:0], y...)
 	if n < clipFrom {
@@ -116,13 +116,34 @@ func clip(y, dst []float64) ([]float64, int) {
 	level := medianOf(append(scratch[:0], y...))
 	limit := max(clipMADs*mad, clipLevel*level+clipOffset)
 	clipped := 0
+	var flat []float64 // without the usual growth; made when needed
 	for i := 1; i < n-1; i++ {
-		if dev[i] > limit && spike(y, i, reach, limit/2) {
+		if dev[i] <= limit {
+			continue
+		}
+		if flat == nil {
+			flat = levelled(t, y)
+		}
+		if spike(flat, i, reach, limit/2) {
 			dst[i] = med[i]
 			clipped++
 		}
 	}
 	return dst, clipped
+}
+
+// levelled is the points less the median of the slopes from each to the next.
+func levelled(t, y []float64) []float64 {
+	slopes := make([]float64, 0, len(y))
+	for i := 1; i < len(y); i++ {
+		slopes = append(slopes, (y[i]-y[i-1])/(t[i]-t[i-1]))
+	}
+	usual := medianOf(slopes)
+	out := make([]float64, len(y))
+	for i := range y {
+		out[i] = y[i] - usual*(t[i]-t[0])
+	}
+	return out
 }
 
 // spike reports whether the point stands out to one side of both what comes

@@ -171,7 +171,7 @@ func poolType(w *workspace, used []*analysis, at []int, tested int, confidence f
 	j := w.judge(main, tested, floor, confidence)
 	beside := make([]lifeJudgement, len(other))
 	for k, l := range other {
-		y, _ := clip(l.s.reduce(l.y, nil), nil)
+		y, _ := clip(l.s.t, l.s.reduce(l.y, nil), nil)
 		beside[k] = lifeJudgement{plan: l.s.plan, t: l.s.t, y: y, ev: j.lives[k].ev, freed: j.lives[k].freed}
 		beside[k].slopes = w.activeSlope(&beside[k], confidence)
 	}
