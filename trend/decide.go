@@ -23,6 +23,7 @@ type lifeJudgement struct {
 	dropOdds float64
 	dropped  bool  // whether that check was made
 	freed    []int // the first points after a part of the leak was freed
+	fit      fitted
 	slopes   slopes
 	guard    guard
 	tail     float64 // upper bound of the last third's slope
@@ -117,16 +118,19 @@ func (w *workspace) judgeLife(l life, floor, confidence float64) lifeJudgement {
 		r.floorT, r.floorY = l.s.raw, l.y
 	}
 	r.ev = w.weigh(r.plan, r.y)
+	r.freed = w.freedAt(r.plan, &r.ev, r.y)
 	r.odds = r.ev.odds
 	if r.odds > 0 && r.plan.n >= manyModels {
 		if d := r.plan.drop(); d != nil {
 			short := w.weigh(d, r.y[:d.n])
+			if len(r.freed) > 0 {
+				w.freedAt(d, &short, r.y[:d.n])
+			}
 			r.dropped, r.dropOdds = true, short.odds
 			// Fewer points say less: what is left is scaled to all of them.
 			r.odds = min(r.odds, max(short.odds, short.odds*float64(r.plan.n)/float64(d.n))+1)
 		}
 	}
-	r.freed = w.freedAt(&r)
 	r.slopes = w.activeSlope(&r, confidence)
 	r.guard = w.guards(&r, floor)
 	return r
@@ -331,18 +335,19 @@ func (w *workspace) decide(j *judgement) {
 			j.suspect = true
 		}
 	}
-	e := &last.ev
+	for i := range j.lives {
+		l := &j.lives[i]
+		l.fit = l.fitted(j.leak || j.suspect)
+	}
+	j.shape = last.fit.model
+	j.verdict = last.fit.verdict()
 	if j.leak || j.suspect {
-		j.shape = e.best(model.growing)
-		j.verdict = j.shape.verdict()
 		return
 	}
-	j.shape = e.best(func(model) bool { return true })
-	j.verdict = j.shape.verdict()
 	switch {
 	case sawteeth(last.y):
 		j.verdict = Sawtooth
-	case j.odds > 0 && j.guard == notStillGoing && j.shape.growing():
+	case j.odds > 0 && j.guard == notStillGoing && j.shape.growing() && j.shape != mStepwise:
 		j.verdict = Plateau
 	case j.odds > 0 && j.guard == garbage:
 		j.verdict = Sawtooth

@@ -19,17 +19,18 @@ const (
 	dropsStand = 1.5
 )
 
-// freedAt returns the first points after each drop of the line with drops that
-// has the most evidence, none where it does not clearly beat every other model. Drops are looked for one after the other, each where it takes
-// away most of the rest under one of the noise coefficients.
-func (w *workspace) freedAt(r *lifeJudgement) []int {
-	p, y := r.plan, r.y
-	if r.ev.odds <= hopeless || p.n < fewModels {
+// freedAt returns the first points after each drop of the line with drops
+// that has the most evidence, none where it does not clearly beat every other
+// model. Where it does its evidence joins that of the growing models. Drops are
+// looked for one after the other, each where it takes away most of the rest
+// under one of the noise coefficients.
+func (w *workspace) freedAt(p *plan, ev *evidence, y []float64) []int {
+	if ev.odds <= hopeless && !w.fallsOnce(y) || p.n < fewModels {
 		return nil
 	}
 	var scale2 [len(scaleGrid)]float64
 	for i, c := range scaleGrid {
-		s := c*math.Abs(r.ev.level) + 0.5
+		s := c*math.Abs(ev.level) + 0.5
 		scale2[i] = s * s
 	}
 	// By noise coefficient: what is not yet explained of the whitened points,
@@ -61,9 +62,9 @@ func (w *workspace) freedAt(r *lifeJudgement) []int {
 		}
 		return logMeanExp(logs, len(logs))
 	}
-	top := r.ev.lnZ[r.ev.best(func(model) bool { return true })] + clearly
+	top := ev.lnZ[ev.best(func(model) bool { return true })] + clearly
 	if p.n < quickFrom {
-		top += 1 // noise that wanders has more chances to look like a drop
+		top += 2 // noise that wanders has more chances to look like a drop
 	}
 	var best, at []int
 	for k := 1; k <= mostDrops && k+4 <= p.n; k++ {
@@ -119,7 +120,7 @@ func (w *workspace) freedAt(r *lifeJudgement) []int {
 			}
 			l := floats.Norm(v, 2)
 			if l <= 0 {
-				return best
+				return nil
 			}
 			floats.Scale(1/l, v)
 			s.q = append(s.q, v)
@@ -129,7 +130,23 @@ func (w *workspace) freedAt(r *lifeJudgement) []int {
 			top, best = z, slices.Sorted(slices.Values(at))
 		}
 	}
+	if best != nil {
+		growing := append(slices.Clone(ev.lnZ[:mFlat]), top)
+		ev.odds = logMeanExp(growing, p.tried(true)+1) - logMeanExp(ev.lnZ[mFlat:], p.tried(false))
+	}
 	return best
+}
+
+// fallsOnce reports whether a series that rises in most steps falls in few of
+// them.
+func (w *workspace) fallsOnce(y []float64) bool {
+	falls := 0
+	for i := 1; i < len(y); i++ {
+		if y[i] < y[i-1] {
+			falls++
+		}
+	}
+	return falls <= len(y)/4 && y[len(y)-1] > y[0]
 }
 
 // onlyDrops reports whether the least-squares line with steps at these points
