@@ -25,7 +25,7 @@ const (
 // looked for one after the other, each where it takes away most of the rest
 // under one of the noise coefficients.
 func (w *workspace) freedAt(p *plan, ev *evidence, y []float64) []int {
-	if ev.odds <= hopeless && !w.fallsOnce(y) || p.n < fewModels {
+	if ev.odds <= 0 && !mostlyRises(y) || p.n < fewModels {
 		return nil
 	}
 	var scale2 [len(scaleGrid)]float64
@@ -137,17 +137,27 @@ func (w *workspace) freedAt(p *plan, ev *evidence, y []float64) []int {
 	return best
 }
 
-// fallsOnce reports whether a series that rises in most steps falls in few of
-// them.
-func (w *workspace) fallsOnce(y []float64) bool {
-	falls := 0
-	for i := 1; i < len(y); i++ {
-		if y[i] < y[i-1] {
+// mostlyRises reports whether three in four stretches, of one point or in long
+// series of a few, are higher than the one before, and the last is higher than
+// the first.
+func mostlyRises(y []float64) bool {
+	h := smoothed(len(y))
+	falls, stretches := 0, len(y)/h
+	mean := func(k int) float64 { return floats.Sum(y[k*h:(k+1)*h]) / float64(h) }
+	first := mean(0)
+	last := first
+	for k := 1; k < stretches; k++ {
+		m := mean(k)
+		if m < last {
 			falls++
 		}
+		last = m
 	}
-	return falls <= len(y)/4 && y[len(y)-1] > y[0]
+	return falls <= (stretches-1)/4 && last > first
 }
+
+// smoothed is over how many points of n falls are compared.
+func smoothed(n int) int { return max(1, (n+8)/16) }
 
 // onlyDrops reports whether the least-squares line with steps at these points
 // rises, every step falls, and what they lose is not most of the rise.
@@ -170,7 +180,7 @@ func (p *plan) onlyDrops(y []float64, at []int) bool {
 	for i := range rest {
 		rest[i] = y[i] - coef[1]*p.x[i]
 	}
-	h := max(1, (p.n+8)/16)
+	h := smoothed(p.n)
 	other := 0.0
 	for i := h; i+h <= p.n; i++ {
 		if !slices.ContainsFunc(at, func(a int) bool { return a > i-h && a < i+h }) {

@@ -117,12 +117,13 @@ func clip(t, y, dst []float64) ([]float64, int) {
 	limit := max(clipMADs*mad, clipLevel*level+clipOffset)
 	clipped := 0
 	var flat []float64 // without the usual growth; made when needed
+	var scratch2 [maxPoints]float64
 	for i := 1; i < n-1; i++ {
 		if dev[i] <= limit {
 			continue
 		}
 		if flat == nil {
-			flat = levelled(t, y)
+			flat = levelled(t, y, scratch2[:0])
 		}
 		if spike(flat, i, reach, limit/2) {
 			dst[i] = med[i]
@@ -132,18 +133,19 @@ func clip(t, y, dst []float64) ([]float64, int) {
 	return dst, clipped
 }
 
-// levelled is the points less the median of the slopes from each to the next.
-func levelled(t, y []float64) []float64 {
-	slopes := make([]float64, 0, len(y))
+// levelled is, in dst, the points less the median of the slopes from each to
+// the next.
+func levelled(t, y, dst []float64) []float64 {
+	var scratch [maxPoints]float64
+	slopes := scratch[:0]
 	for i := 1; i < len(y); i++ {
 		slopes = append(slopes, (y[i]-y[i-1])/(t[i]-t[i-1]))
 	}
 	usual := medianOf(slopes)
-	out := make([]float64, len(y))
 	for i := range y {
-		out[i] = y[i] - usual*(t[i]-t[0])
+		dst = append(dst, y[i]-usual*(t[i]-t[0]))
 	}
-	return out
+	return dst
 }
 
 // spike reports whether the point stands out to one side of both what comes
