@@ -142,7 +142,7 @@ func (a *analysis) leakText(r *Result, h, native, rss *judgedMeasure) string {
 		}
 	}
 	if h.m != nil && !h.grows() && len(h.m.Points) > 2 {
-		fmt.Fprintf(&b, " The size of the whole heap does not show it yet: it %s, and the leak is small beside what comes and goes.", changeText(h))
+		fmt.Fprintf(&b, " The size of the whole heap %s: by itself that is too little to tell.", changeText(h))
 	}
 	b.WriteString(outside(h, native, rss))
 	b.WriteString(a.doubt(r))
