@@ -250,7 +250,7 @@ func (a *analysis) judgeType(w *workspace, i int, s *sampling) {
 	}
 	t.setVerdict(j.verdict, j.leak, j.suspect)
 	t.ByBytes = sc.byBytes
-	t.Confidence = j.posterior
+	t.Confidence, t.Firm = j.posterior, j.firm
 	if j.guard != passed {
 		t.Confidence = min(t.Confidence, 0.5)
 	}
@@ -338,8 +338,8 @@ func (w *workspace) besideSlope(j *judgement, s *sampling, y []float64, confiden
 	if s.bounds != nil {
 		w.buf2 = p
 	}
-	w.other, _ = clip(p, w.other)
-	r := lifeJudgement{plan: l.plan, t: l.t, y: w.other, ev: l.ev}
+	w.other, _ = clip(s.t, p, w.other)
+	r := lifeJudgement{plan: l.plan, t: l.t, y: w.other, ev: l.ev, freed: l.freed}
 	return w.activeSlope(&r, confidence)
 }
 

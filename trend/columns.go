@@ -24,7 +24,7 @@ type plan struct {
 	fits   []fit
 	byKind [numModels][]int // places in fits of each model
 	first  int              // rows of the matrix
-	lines  []linePlan       // by remlGrid; none below eight points
+	lines  []linePlan       // by remlGrid
 	lnN    float64
 
 	fineMu sync.Mutex
@@ -121,19 +121,29 @@ func newPlan(t []float64) *plan {
 		p.fits = append(p.fits, f)
 	}
 	p.first = rows
-	if n >= manyModels {
-		for _, phi := range remlGrid {
-			p.lines = append(p.lines, p.newLine(phi))
-		}
+	for _, phi := range remlGrid {
+		p.lines = append(p.lines, p.newLine(phi))
 	}
 	return p
 }
 
-// drop returns the plan without the last twentieth of the points, at least
-// one, with its number of points; nil when fewer than four would be left.
+// dropLast is how many points at the end a burst of work may spoil: a
+// twentieth, and from burstFrom points on three, because snapshots taken one
+// after the other catch the same burst.
+func dropLast(n int) int {
+	if n >= burstFrom {
+		return max(3, (n+10)/20)
+	}
+	return max(1, (n+10)/20)
+}
+
+const burstFrom = 24
+
+// drop returns the plan without the last points; nil when fewer than four
+// would be left.
 func (p *plan) drop() *plan {
 	p.dropOnce.Do(func() {
-		n := p.n - max(1, (p.n+10)/20)
+		n := p.n - dropLast(p.n)
 		if n < 4 {
 			return
 		}

@@ -2,6 +2,7 @@ package trend
 
 import (
 	"math"
+	"slices"
 	"time"
 )
 
@@ -72,48 +73,52 @@ func (r *lifeJudgement) since() *Since {
 	return &out
 }
 
-// curvePoints is how finely a fitted curve is sampled.
+// curvePoints is how finely a fitted curve is sampled, besides both sides of
+// every place where it jumps.
 const curvePoints = 64
 
 // curve fits the judged shape to y, given at the raw times, and samples it
 // with its confidence band.
 func (w *workspace) curve(r *lifeJudgement, s *sampling, y []float64, confidence float64) []CurvePoint {
 	p := s.reduce(y, nil)
-	points, _ := clip(p, nil)
-	shape := r.ev.best(func(model) bool { return true })
-	return r.sampleShape(shape, points, confidence)
+	points := p
+	if m := r.fit.model; m != mCycle && m != mDaily { // whose crests would be clipped
+		points, _ = clip(s.t, p, nil)
+	}
+	return r.sampleShape(points, confidence)
 }
 
-// sampleShape fits one shape by generalised least squares at the noise
-// coefficient its evidence chose.
-func (r *lifeJudgement) sampleShape(m model, y []float64, confidence float64) []CurvePoint {
+// sampleShape fits the judged shape by least squares, so that the curve goes
+// through the points. The band is that of the noise coefficient which the
+// shape's evidence chose, about the same curve.
+func (r *lifeJudgement) sampleShape(y []float64, confidence float64) []CurvePoint {
 	p := r.plan
-	if m == mStepwise || m == mLevels || m == mDoubling {
-		m = mLinear
-	}
-	columns := []column{func(float64) float64 { return 1 }}
-	for _, i := range p.byKind[m] {
-		if p.fits[i].theta == r.ev.theta[m] {
-			columns = append(columns, columnsOf(m, p.fits[i].theta, p.span)...)
-			break
-		}
-	}
-	noise := p.newNoise(r.ev.phi[m])
+	columns, jumps := r.fit.columns(p)
 	k := len(columns)
-	rows := make([][]float64, k)
+	noise := p.newNoise(r.ev.phi[r.fit.model])
+	plain, rows := make([][]float64, k), make([][]float64, k)
 	for i, c := range columns {
-		rows[i] = noise.whiten(sample(c, p.x), nil)
+		plain[i] = sample(c, p.x)
+		rows[i] = noise.whiten(plain[i], nil)
 	}
-	inverse, coef, rss, ok := normalEquations(rows, noise.whiten(y, nil))
-	if !ok {
+	_, coef, _, ok := normalEquations(plain, y)
+	inverse, _, rss, ok2 := normalEquations(rows, noise.whiten(y, nil))
+	if !ok || !ok2 {
 		return nil
 	}
 	sd := math.Sqrt(rss / float64(max(1, p.n-k)))
 	q := studentQuantile(confidence, p.n-k)
-	out := make([]CurvePoint, curvePoints)
+	places := make([]float64, 0, curvePoints+2*len(jumps))
+	for i := range curvePoints {
+		places = append(places, float64(i)/(curvePoints-1))
+	}
+	for _, c := range jumps {
+		places = append(places, c, math.Nextafter(c, 2))
+	}
+	slices.Sort(places)
+	out := make([]CurvePoint, len(places))
 	v := make([]float64, k)
-	for i := range out {
-		x := float64(i) / (curvePoints - 1)
+	for i, x := range places {
 		value, spread := 0.0, 0.0
 		for a, c := range columns {
 			v[a] = c(x)
@@ -141,6 +146,9 @@ func columnsOf(m model, theta, span float64) []column {
 	case mLate:
 		return []column{hinge(theta)}
 	case mAccelerating, mSlowing:
+		if theta < 0 {
+			return []column{logarithm(-theta)}
+		}
 		return []column{power(theta)}
 	case mWarmLinear:
 		return []column{saturation(theta), line}

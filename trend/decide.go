@@ -21,7 +21,9 @@ type lifeJudgement struct {
 	ev       evidence
 	odds     float64 // after the check without the last points
 	dropOdds float64
-	dropped  bool // whether that check was made
+	dropped  bool  // whether that check was made
+	freed    []int // the first points after a part of the leak was freed
+	fit      fitted
 	slopes   slopes
 	guard    guard
 	tail     float64 // upper bound of the last third's slope
@@ -36,6 +38,7 @@ type judgement struct {
 	verdict    Verdict
 	shape      model
 	leak       bool
+	firm       bool // a leak with firmPart of the log odds that are asked for
 	suspect    bool
 	posterior  float64
 	key        kendall
@@ -62,8 +65,9 @@ const clearly = 3.5
 // significant rank test most of it is enough, but not less: strong
 // autocorrelation deceives that test too, and does so alike in many types.
 const (
-	caution = 1.1
-	keyPart = 0.85
+	caution  = 1.15
+	keyPart  = 1
+	firmPart = 2
 	// From twelve points on the odds must lean to growth a little more.
 	keyLeast = 0.4
 	keyP     = 0.0005
@@ -108,16 +112,20 @@ func (w *workspace) judgeLife(l life, floor, confidence float64) lifeJudgement {
 	if l.s.bounds != nil {
 		w.buf2 = reduced
 	}
-	r.y, r.clipped = clip(reduced, nil)
+	r.y, r.clipped = clip(r.t, reduced, nil)
 	r.floorT, r.floorY = r.t, r.y
 	if len(l.y) > maxPoints {
 		r.floorT, r.floorY = l.s.raw, l.y
 	}
 	r.ev = w.weigh(r.plan, r.y)
+	r.freed = w.freedAt(r.plan, &r.ev, r.y)
 	r.odds = r.ev.odds
 	if r.odds > 0 && r.plan.n >= manyModels {
 		if d := r.plan.drop(); d != nil {
 			short := w.weigh(d, r.y[:d.n])
+			if len(r.freed) > 0 {
+				w.freedAt(d, &short, r.y[:d.n])
+			}
 			r.dropped, r.dropOdds = true, short.odds
 			// Fewer points say less: what is left is scaled to all of them.
 			r.odds = min(r.odds, max(short.odds, short.odds*float64(r.plan.n)/float64(d.n))+1)
@@ -134,6 +142,9 @@ func (w *workspace) judgeLife(l life, floor, confidence float64) lifeJudgement {
 // line clearly.
 func (r *lifeJudgement) activeFrom() (from float64, by model) {
 	e := &r.ev
+	if len(r.freed) > 0 {
+		return 0, mLinear
+	}
 	best := e.best(model.growing)
 	if e.lnZ[best] <= e.lnZ[mLinear]+clearly {
 		return 0, mLinear
@@ -166,18 +177,31 @@ func (w *workspace) activeSlope(r *lifeJudgement, confidence float64) slopes {
 	}
 	s := w.slopeOf(whole, r.t[i:], r.y[i:], confidence)
 	s.activeShare = 1 - from
-	if by != mWarmLinear {
-		return s
+	joint := func(m arMixture, degrees int) {
+		s.ar, s.value, s.standardErr, s.degrees = m, m.slope, m.se, degrees
+		half := studentQuantile(confidence, degrees) * m.se
+		s.low, s.high = s.value-half, s.value+half
+		s.activeGrowth = s.value * (r.t[len(r.t)-1] - r.t[i])
 	}
-	m, tau, degrees, ok := r.plan.warmLine(r.y, r.ev.theta[mWarmLinear])
-	if !ok {
-		return s
+	switch best := r.ev.best(model.growing); {
+	case len(r.freed) > 0:
+		if m, degrees, ok := r.plan.jointLine(r.y, r.plan.stepColumns(r.freed)); ok {
+			joint(m, degrees)
+		}
+	case by == mWarmLinear:
+		if m, tau, degrees, ok := r.plan.warmLine(r.y, r.ev.theta[mWarmLinear]); ok {
+			s.jointWarmUp, s.warmUpTau = true, tau*r.plan.span
+			joint(m, degrees)
+		}
+	case (best == mDailyLinear || best == mCycleLinear) && r.ev.lnZ[best] > r.ev.lnZ[mLinear]+clearly:
+		var columns [][]float64
+		for _, c := range waves(r.ev.theta[best]) {
+			columns = append(columns, sample(c, r.plan.x))
+		}
+		if m, degrees, ok := r.plan.jointLine(r.y, columns); ok {
+			joint(m, degrees)
+		}
 	}
-	s.jointWarmUp, s.warmUpTau = true, tau*r.plan.span
-	s.ar, s.value, s.standardErr, s.degrees = m, m.slope, m.se, degrees
-	half := studentQuantile(confidence, degrees) * m.se
-	s.low, s.high = s.value-half, s.value+half
-	s.activeGrowth = s.value * (r.t[len(r.t)-1] - r.t[i])
 	return s
 }
 
@@ -305,23 +329,25 @@ func (w *workspace) decide(j *judgement) {
 			w.rankKey(j)
 		}
 		j.leak = (j.odds > j.leakAbove || j.keyHeld) && ratioLeak
+		j.firm = j.leak && j.odds > firmPart*j.leakAbove
 		j.suspect = !j.leak && (j.odds > j.suspAbove || j.leak) && ratioSuspect
 		if !j.leak && !j.suspect && (j.odds > j.leakAbove || j.keyHeld) && ratioSuspect {
 			j.suspect = true
 		}
 	}
-	e := &last.ev
+	for i := range j.lives {
+		l := &j.lives[i]
+		l.fit = l.fitted(j.leak || j.suspect)
+	}
+	j.shape = last.fit.model
+	j.verdict = last.fit.verdict()
 	if j.leak || j.suspect {
-		j.shape = e.best(model.growing)
-		j.verdict = j.shape.verdict()
 		return
 	}
-	j.shape = e.best(func(model) bool { return true })
-	j.verdict = j.shape.verdict()
 	switch {
 	case sawteeth(last.y):
 		j.verdict = Sawtooth
-	case j.odds > 0 && j.guard == notStillGoing && j.shape.growing():
+	case j.odds > 0 && j.guard == notStillGoing && j.shape.growing() && j.shape != mStepwise:
 		j.verdict = Plateau
 	case j.odds > 0 && j.guard == garbage:
 		j.verdict = Sawtooth

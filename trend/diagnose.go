@@ -67,19 +67,24 @@ func (a *analysis) result() *Result {
 	return r
 }
 
-// compareTrends orders leaks before suspects before the rest, each by the
-// lower bound of the bytes rate.
-func compareTrends(x, y TypeTrend) int {
-	class := func(t *TypeTrend) int {
-		switch {
-		case t.Leak:
-			return 0
-		case t.Suspect:
-			return 1
-		}
+// class is where a judgement stands in order: leaks with evidence to spare,
+// other leaks, suspects, the rest. Among thousands of types the one that looks
+// like a leak by chance is often a large one, and would stand before the leak.
+func class(leak, firm, suspect bool) int {
+	switch {
+	case leak && firm:
+		return 0
+	case leak:
+		return 1
+	case suspect:
 		return 2
 	}
-	if c := class(&x) - class(&y); c != 0 {
+	return 3
+}
+
+// compareTrends orders by class, each by the lower bound of the bytes rate.
+func compareTrends(x, y TypeTrend) int {
+	if c := class(x.Leak, x.Firm, x.Suspect) - class(y.Leak, y.Firm, y.Suspect); c != 0 {
 		return c
 	}
 	low := func(t *TypeTrend) float64 {

@@ -52,6 +52,7 @@ type evidence struct {
 	odds    float64            // growing against not growing
 	parts   int                // partitions tried
 	part    partition          // the best stepwise one; levels nil when there is none
+	levels  partition          // the best of the other partitions, likewise
 	lateAt  []float64          // weights of the late starts and, first, of a start before the window
 	latePos []float64
 	level   float64 // median of the points
@@ -379,6 +380,8 @@ func (w *workspace) levels(p *plan, e *evidence, y []float64, scale2 [3]float64)
 					e.theta[m], e.phi[m], e.scale[m] = k-1, p.noise[j].phi, math.Sqrt(s2)
 					if m == mStepwise {
 						e.part = parts[i]
+					} else {
+						e.levels = parts[i]
 					}
 				}
 			}

@@ -95,8 +95,8 @@ func sameRate(a, b increments) bool {
 }
 
 // groups joins the flagged types that grow together; a type that grows alone
-// is a group of its own. It sets each type's Group and returns the groups, the
-// fastest first.
+// is a group of its own. It sets each type's Group and returns the groups, in
+// the order of types.
 func (a *analysis) groups() []Group {
 	var flagged []int
 	for i := range a.judged {
@@ -155,15 +155,9 @@ func (a *analysis) groups() []Group {
 	for i := range order {
 		order[i] = i
 	}
-	rate := func(g *Group) float64 {
-		if g.BytesRate == nil {
-			return 0
-		}
-		return g.BytesRate.PerSecond
-	}
 	slices.SortStableFunc(order, func(x, y int) int {
 		g, h := &out[x], &out[y]
-		return cmp.Or(-compareBool(g.Leak, h.Leak), cmp.Compare(rate(h), rate(g)))
+		return cmp.Or(class(g.Leak, g.Firm, g.Suspect)-class(h.Leak, h.Firm, h.Suspect), cmp.Compare(h.BytesRate.Low, g.BytesRate.Low))
 	})
 	sorted := make([]Group, len(out))
 	for n, o := range order {
@@ -174,16 +168,6 @@ func (a *analysis) groups() []Group {
 		}
 	}
 	return sorted
-}
-
-func compareBool(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case a:
-		return 1
-	}
-	return -1
 }
 
 // group describes the types i as one leak.
@@ -201,6 +185,7 @@ func (a *analysis) group(types []int) Group {
 		d := &a.judged[i]
 		g.Types = append(g.Types, d.trend.Name)
 		g.Leak = g.Leak || d.trend.Leak
+		g.Firm = g.Firm || d.trend.Firm
 		g.Suspect = g.Suspect || d.trend.Suspect
 		g.Share += a.shareOf(d)
 		same = same && d.s == a.judged[types[0]].s

@@ -44,9 +44,10 @@ func TestClip(t *testing.T) {
 		{"a spike goes", []float64{10, 10, 10, 900, 10, 10, 10, 10}, []float64{10, 10, 10, 10, 10, 10, 10, 10}, 1},
 		{"the ends stay", []float64{900, 10, 10, 10, 10, 10, 10, 900}, []float64{900, 10, 10, 10, 10, 10, 10, 900}, 0},
 		{"a step stays", []float64{10, 10, 10, 10, 900, 900, 900, 900}, []float64{10, 10, 10, 10, 900, 900, 900, 900}, 0},
+		{"a drop in steep growth stays", []float64{0, 100, 200, 300, 400, 250, 350, 450, 550}, []float64{0, 100, 200, 300, 400, 250, 350, 450, 550}, 0},
 		{"growth stays", []float64{1, 2, 4, 8, 16, 32, 64, 128, 256}, []float64{1, 2, 4, 8, 16, 32, 64, 128, 256}, 0},
 	} {
-		if got, n := clip(c.in, nil); !slices.Equal(got, c.want) || n != c.clipped {
+		if got, n := clip(steps(len(c.in)), c.in, nil); !slices.Equal(got, c.want) || n != c.clipped {
 			t.Errorf("%s: %v, %d clipped", c.name, got, n)
 		}
 	}
@@ -59,7 +60,7 @@ func TestClipLeavesMonotoneSeries(t *testing.T) {
 		for i := range y {
 			y[i] = math.Pow(float64(i), 2.5)
 		}
-		if _, clipped := clip(y, nil); clipped != 0 {
+		if _, clipped := clip(steps(n), y, nil); clipped != 0 {
 			t.Errorf("n = %d: %d clipped", n, clipped)
 		}
 	}

@@ -110,6 +110,11 @@ func power(p float64) func(float64) float64 {
 	return func(x float64) float64 { return math.Pow(x, p) }
 }
 
+// logarithm is what distinct keys of a skewed distribution add up to.
+func logarithm(k float64) func(float64) float64 {
+	return func(x float64) float64 { return math.Log1p(k * x) }
+}
+
 func saturation(tau float64) func(float64) float64 {
 	return func(x float64) float64 { return -math.Expm1(-x / tau) }
 }

@@ -99,7 +99,7 @@ func (s *sampling) reduce(v, dst []float64) []float64 {
 // median. A centred median leaves every monotone stretch unchanged, so it
 // cannot take away growth; the two ends are never touched. It returns dst and
 // how many points were replaced.
-func clip(y, dst []float64) ([]float64, int) {
+func clip(t, y, dst []float64) ([]float64, int) {
 	n := len(y)
 	dst = append(dst[:0], y...)
 	if n < clipFrom {
@@ -116,13 +116,46 @@ func clip(y, dst []float64) ([]float64, int) {
 	level := medianOf(append(scratch[:0], y...))
 	limit := max(clipMADs*mad, clipLevel*level+clipOffset)
 	clipped := 0
+	var flat []float64 // without the usual growth; made when needed
+	var scratch2 [maxPoints]float64
 	for i := 1; i < n-1; i++ {
-		if dev[i] > limit {
+		if dev[i] <= limit {
+			continue
+		}
+		if flat == nil {
+			flat = levelled(t, y, scratch2[:0])
+		}
+		if spike(flat, i, reach, limit/2) {
 			dst[i] = med[i]
 			clipped++
 		}
 	}
 	return dst, clipped
+}
+
+// levelled is, in dst, the points less the median of the slopes from each to
+// the next.
+func levelled(t, y, dst []float64) []float64 {
+	var scratch [maxPoints]float64
+	slopes := scratch[:0]
+	for i := 1; i < len(y); i++ {
+		slopes = append(slopes, (y[i]-y[i-1])/(t[i]-t[i-1]))
+	}
+	usual := medianOf(slopes)
+	for i := range y {
+		dst = append(dst, y[i]-usual*(t[i]-t[0]))
+	}
+	return dst
+}
+
+// spike reports whether the point stands out to one side of both what comes
+// before and what comes after it. Next to a step it stands out of one of them
+// only, and smoothing it would make a slope of the step.
+func spike(y []float64, i, reach int, limit float64) bool {
+	var v [9]float64
+	before := y[i] - medianOf(append(v[:0], y[max(0, i-reach):i]...))
+	after := y[i] - medianOf(append(v[:0], y[i+1:min(len(y), i+1+reach)]...))
+	return before > limit && after > limit || before < -limit && after < -limit
 }
 
 // clipReach is how many neighbours to each side the running median takes. One

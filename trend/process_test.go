@@ -72,6 +72,19 @@ func TestDiagnosis(t *testing.T) {
 	}
 }
 
+// A leak that the size of the heap hides is told with the size, so that the two
+// do not contradict each other.
+func TestLeakThatTheHeapHides(t *testing.T) {
+	in := tables(12, map[string]func(i int) float64{
+		"App.Node":   func(i int) float64 { return 100 + 50*float64(i) },
+		"App.Buffer": func(i int) float64 { return 4e6 + 3e5*float64(i*i*7%11) },
+	})
+	r := analyze(t, Options{}, in...)
+	if r.Diagnosis.Verdict != DiagnosisLeak || !strings.Contains(r.Diagnosis.Text, "App.Node grows") || !strings.Contains(r.Diagnosis.Text, "by itself that is too little to tell") {
+		t.Errorf("%+v", r.Diagnosis)
+	}
+}
+
 // Nothing is said of a GC heap that no snapshot knows.
 func TestUnknownIsNotZero(t *testing.T) {
 	for _, in := range [][]*heap.Snapshot{sizes(20, nil, nil, rising(50, 10), nil), sizes(20, nil, nil, nil, rising(50, 10)), sizes(20, nil, nil, level(5), level(50))} {

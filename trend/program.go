@@ -17,8 +17,8 @@ import (
 type ProgramResult struct {
 	Host, Program string
 	Runs          []*Result // each run on its own, by start
-	// Types is every type of the judged runs: leaks first, then suspects, then
-	// the rest, each by the lower bound of the bytes rate. The measures hold no
+	// Types is every type of the judged runs: firm leaks first, then leaks,
+	// suspects and the rest, each by the lower bound of the bytes rate. The measures hold no
 	// points; their rate is that of all runs, weighed by how sure each is.
 	Types     []TypeTrend
 	Tested    int // types that changed enough in some run to be judged
@@ -195,14 +195,14 @@ func poolType(w *workspace, used []*analysis, at []int, tested int, confidence f
 	j := w.judge(main, tested, floor, confidence)
 	beside := make([]lifeJudgement, len(other))
 	for k, l := range other {
-		y, _ := clip(l.s.reduce(l.y, nil), nil)
-		beside[k] = lifeJudgement{plan: l.s.plan, t: l.s.t, y: y, ev: j.lives[k].ev}
+		y, _ := clip(l.s.t, l.s.reduce(l.y, nil), nil)
+		beside[k] = lifeJudgement{plan: l.s.plan, t: l.s.t, y: y, ev: j.lives[k].ev, freed: j.lives[k].freed}
 		beside[k].slopes = w.activeSlope(&beside[k], confidence)
 	}
 	pooled := poolSlopes(beside)
 	t.setVerdict(j.verdict, j.leak, j.suspect)
 	t.ByBytes = byBytes
-	t.Confidence = j.posterior
+	t.Confidence, t.Firm = j.posterior, j.firm
 	t.Count.Rate, t.Bytes.Rate = j.slope.rate(confidence), pooled.rate(confidence)
 	if byBytes {
 		t.Count.Rate, t.Bytes.Rate = t.Bytes.Rate, t.Count.Rate

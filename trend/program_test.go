@@ -24,7 +24,7 @@ func runOf(pid int, counts ...int64) iter.Seq2[*heap.Snapshot, error] {
 
 func TestAnalyzeProgramPoolsRuns(t *testing.T) {
 	// Alone, eight noisy points each do not suffice; together they do.
-	weak := [][]int64{{1000, 1335, 1028, 1380, 1170, 1420, 1190, 1510}, {1000, 1020, 1355, 1250, 1090, 1410, 1230, 1380}, {1100, 1040, 1330, 1160, 1400, 1205, 1350, 1460}}
+	weak := [][]int64{{1000, 1335, 1028, 1380, 1170, 1420, 1190, 1510}, {1000, 1020, 1255, 1250, 1090, 1410, 1230, 1430}, {1100, 1040, 1330, 1160, 1400, 1205, 1350, 1480}}
 	var runs []iter.Seq2[*heap.Snapshot, error]
 	single := 0.0
 	for i, w := range weak {

@@ -113,8 +113,12 @@ type TypeTrend struct {
 	// prior of one leaking type per process. It is a measure of evidence, not a
 	// frequency of truth.
 	Confidence float64
-	Count      Measure // objects
-	Bytes      Measure
+	// Firm says that a leak has twice the evidence that is asked for. Firm leaks
+	// stand before the others, however fast those seem to grow: what looks like
+	// growth by chance is often large.
+	Firm  bool
+	Count Measure // objects
+	Bytes Measure
 	// Share is this type's part of the heap's growth, from ordinary
 	// least-squares slopes, which add up exactly over all types. Negative for a
 	// shrinking type; meaningless (and ShareKnown false) when the heap does not
@@ -135,6 +139,7 @@ type Group struct {
 	BytesRate *Rate    // of all its types together
 	Share     float64
 	Leak      bool
+	Firm      bool // one of its types is a firm leak
 	Suspect   bool
 }
 
@@ -173,7 +178,7 @@ type Result struct {
 	Native         *Measure    // native heaps
 	RSS            *Measure    // resident set, or private bytes where that is all there is
 	RSSIsPrivate   bool        // RSS holds private bytes
-	Types          []TypeTrend // every type: leaks first, then suspects, then the rest, each by the lower bound of the bytes rate
+	Types          []TypeTrend // every type: firm leaks first, then leaks, suspects and the rest, each by the lower bound of the bytes rate
 	Tested         int         // types that changed enough to be judged
 	Groups         []Group
 	Explained      float64 // share of the heap's growth that the groups explain

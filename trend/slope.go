@@ -188,29 +188,24 @@ func (p *plan) arLine(y []float64, phi float64) lineFit {
 	return f
 }
 
-// phiPrior is the weight of a place of remlGrid: the width of its cell under
-// the density 1/sqrt(1-phi^2), the reference prior of a stationary AR(1)
-// (Berger and Yang 1994), which makes up for the estimate's pull to zero.
-func phiPrior(i int) float64 { return phiPriors[i] }
-
-var phiPriors = func() []float64 {
+// phiPrior is the weight of each place of remlGrid before the points are seen:
+// the width of its cell under the density 1/sqrt(1-phi^2), the reference prior
+// of a stationary AR(1) (Berger and Yang 1994), which makes up for the
+// estimate's pull to zero.
+var phiPrior = func() []float64 {
 	out := make([]float64, len(remlGrid))
 	for i := range out {
-		out[i] = phiCell(i)
+		lo, hi := 0.0, 1.0
+		if i > 0 {
+			lo = (remlGrid[i-1] + remlGrid[i]) / 2
+		}
+		if i < len(remlGrid)-1 {
+			hi = (remlGrid[i] + remlGrid[i+1]) / 2
+		}
+		out[i] = math.Asin(hi) - math.Asin(lo)
 	}
 	return out
 }()
-
-func phiCell(i int) float64 {
-	lo, hi := 0.0, 1.0
-	if i > 0 {
-		lo = (remlGrid[i-1] + remlGrid[i]) / 2
-	}
-	if i < len(remlGrid)-1 {
-		hi = (remlGrid[i] + remlGrid[i+1]) / 2
-	}
-	return math.Asin(hi) - math.Asin(lo)
-}
 
 // arMixture is the line under AR(1) noise averaged over its coefficient.
 type arMixture struct {
@@ -242,7 +237,7 @@ func averageLines(fit func(phi float64) lineFit) arMixture {
 		if f.logLik == top {
 			m.best = *f
 		}
-		w := math.Exp(f.logLik-top) * phiPrior(i)
+		w := math.Exp(f.logLik-top) * phiPrior[i]
 		total += w
 		m.slope += w * f.slope
 		m.phi += w * f.phi
@@ -253,7 +248,7 @@ func averageLines(fit func(phi float64) lineFit) arMixture {
 	for i := range remlGrid {
 		f := &fits[i]
 		d := f.slope - m.slope
-		v += math.Exp(f.logLik-top) * phiPrior(i) / total * (f.se*f.se + d*d)
+		v += math.Exp(f.logLik-top) * phiPrior[i] / total * (f.se*f.se + d*d)
 	}
 	m.se = math.Sqrt(v)
 	return m
@@ -278,9 +273,10 @@ type slopes struct {
 }
 
 // slopeOf estimates the slope of the points, which must be at least three at
-// distinct times. Below eight points the interval is that of ordinary least
-// squares; above, the wider of those by AR(1) noise and by Newey and West,
-// around the Theil-Sen slope.
+// distinct times. Below fewModels points the interval is that of ordinary least
+// squares; from there on that of AR(1) noise averaged over its coefficient, from
+// manyModels points on the wider of it and that of Newey and West, around the
+// Theil-Sen slope.
 //
 // whole may be the plan of all the points, whose times need then not be
 // whitened again; nil: none.
@@ -291,22 +287,24 @@ func (w *workspace) slopeOf(whole *plan, t, y []float64, confidence float64) slo
 	s.ols = leastSquares(t, y)
 	s.value = s.theilSen
 	q := studentQuantile(confidence, n-2)
-	if n < manyModels {
+	if n < fewModels {
 		s.standardErr = s.ols.se
 		s.low, s.high = s.ols.slope-q*s.ols.se, s.ols.slope+q*s.ols.se
-		s.low, s.high = min(s.low, s.value), max(s.high, s.value)
 	} else {
 		if whole != nil {
 			s.ar = averageLines(func(phi float64) lineFit { return whole.arLine(y, phi) })
 		} else {
 			s.ar = averageLine(t, y)
 		}
-		s.neweyWest = neweyWest(t, y, s.ols, neweyWestLag(n))
-		s.standardErr = max(s.ar.se, s.neweyWest)
+		s.standardErr = s.ar.se
+		if n >= manyModels {
+			s.neweyWest = neweyWest(t, y, s.ols, neweyWestLag(n))
+			s.standardErr = max(s.ar.se, s.neweyWest)
+		}
 		centre := (s.value + s.ar.slope) / 2
 		s.low, s.high = centre-q*s.standardErr, centre+q*s.standardErr
-		s.low, s.high = min(s.low, s.value), max(s.high, s.value)
 	}
+	s.low, s.high = min(s.low, s.value), max(s.high, s.value)
 	s.activeGrowth = s.value * (t[n-1] - t[0])
 	return s
 }

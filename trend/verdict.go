@@ -141,6 +141,9 @@ func (a *analysis) leakText(r *Result, h, native, rss *judgedMeasure) string {
 			fmt.Fprintf(&b, " Most of the bytes are %s.", big)
 		}
 	}
+	if h.m != nil && !h.grows() && len(h.m.Points) > 2 {
+		fmt.Fprintf(&b, " The size of the whole heap %s: by itself that is too little to tell.", changeText(h))
+	}
 	b.WriteString(outside(h, native, rss))
 	b.WriteString(a.doubt(r))
 	return b.String()

@@ -1,0 +1,191 @@
+package trend
+
+import (
+	"math"
+	"slices"
+
+	"gonum.org/v1/gonum/floats"
+)
+
+// A leak of which a part is freed now and then is a line with drops. Its slope
+// is that between the drops; a line through all of it would be too flat.
+const (
+	mostDrops = 4
+	// dropsPart is what part of the rise may be lost in the drops: where more
+	// is, they are the teeth of garbage, and what grows is the floor.
+	dropsPart = 0.5
+	// dropsStand is by what factor each drop exceeds every other fall below the
+	// line: noise that wanders, and teeth, fall alike again and again.
+	dropsStand = 1.5
+)
+
+// freedAt returns the first points after each drop of the line with drops
+// that has the most evidence, none where it does not clearly beat every other
+// model. Where it does its evidence joins that of the growing models. Drops are
+// looked for one after the other, each where it takes away most of the rest
+// under one of the noise coefficients.
+func (w *workspace) freedAt(p *plan, ev *evidence, y []float64) []int {
+	if ev.odds <= 0 && !mostlyRises(y) || p.n < fewModels {
+		return nil
+	}
+	var scale2 [len(scaleGrid)]float64
+	for i, c := range scaleGrid {
+		s := c*math.Abs(ev.level) + 0.5
+		scale2[i] = s * s
+	}
+	// By noise coefficient: what is not yet explained of the whitened points,
+	// and the explaining columns, orthonormal.
+	type state struct {
+		rest []float64
+		q    [][]float64
+	}
+	states := make([]state, len(p.noise))
+	for j := range p.noise {
+		noise := &p.noise[j]
+		q, _, _ := noise.basis([][]float64{p.x})
+		if q == nil {
+			return nil
+		}
+		s := state{noise.whiten(y, nil), [][]float64{noise.one, q[0]}}
+		for _, e := range s.q {
+			floats.AddScaled(s.rest, -floats.Dot(e, s.rest), e)
+		}
+		states[j] = s
+	}
+	lnZ := func(k int) float64 {
+		var logs []float64
+		for j := range states {
+			rss := floats.Dot(states[j].rest, states[j].rest)
+			for _, s2 := range scale2 {
+				logs = append(logs, -0.5*(float64(p.n+1)*math.Log(s2+rss)-math.Log(s2)+p.noise[j].logDet+float64(k+2)*p.lnN)-logChoose(p.n-1, k))
+			}
+		}
+		return logMeanExp(logs, len(logs))
+	}
+	top := ev.lnZ[ev.best(func(model) bool { return true })] + clearly
+	if p.n < quickFrom {
+		top += 2 // noise that wanders has more chances to look like a drop
+	}
+	var best, at []int
+	for k := 1; k <= mostDrops && k+4 <= p.n; k++ {
+		place, gain := 0, minusInf
+		for j := range states {
+			s, noise := &states[j], &p.noise[j]
+			rss := floats.Dot(s.rest, s.rest)
+			along := make([]float64, len(s.q)) // of the step with each column
+			// From behind, the step at i is that at i+1 and a little more.
+			var onRest, length float64
+			for i := p.n - 1; i >= 2; i-- {
+				onRest += noise.d[i] * s.rest[i]
+				length += noise.d[i] * noise.d[i]
+				for c, q := range s.q {
+					along[c] += noise.d[i] * q[i]
+				}
+				if i <= p.n-2 && onRest < 0 && !slices.Contains(at, i) {
+					own := length
+					for _, a := range along {
+						own -= a * a
+					}
+					if own > 1e-7*length {
+						left := max(0, rss-onRest*onRest/own)
+						for _, s2 := range scale2 {
+							l := -0.5 * (float64(p.n+1)*math.Log(s2+left) - math.Log(s2) + noise.logDet)
+							if l > gain {
+								place, gain = i, l
+							}
+						}
+					}
+				}
+				// The step at i-1 has less of the point i.
+				tail := (1 - noise.a[i]) * noise.d[i]
+				onRest += (tail - noise.d[i]) * s.rest[i]
+				length += tail*tail - noise.d[i]*noise.d[i]
+				for c, q := range s.q {
+					along[c] += (tail - noise.d[i]) * q[i]
+				}
+			}
+		}
+		if place == 0 {
+			break
+		}
+		at = append(at, place)
+		column := p.stepColumns([]int{place})[0]
+		for j := range states {
+			s, noise := &states[j], &p.noise[j]
+			v := noise.whiten(column, nil)
+			for range 2 {
+				for _, e := range s.q {
+					floats.AddScaled(v, -floats.Dot(e, v), e)
+				}
+			}
+			l := floats.Norm(v, 2)
+			if l <= 0 {
+				return nil
+			}
+			floats.Scale(1/l, v)
+			s.q = append(s.q, v)
+			floats.AddScaled(s.rest, -floats.Dot(v, s.rest), v)
+		}
+		if z := lnZ(k); z > top && p.onlyDrops(y, at) {
+			top, best = z, slices.Sorted(slices.Values(at))
+		}
+	}
+	if best != nil {
+		growing := append(slices.Clone(ev.lnZ[:mFlat]), top)
+		ev.odds = logMeanExp(growing, p.tried(true)+1) - logMeanExp(ev.lnZ[mFlat:], p.tried(false))
+	}
+	return best
+}
+
+// mostlyRises reports whether three in four stretches, of one point or in long
+// series of a few, are higher than the one before, and the last is higher than
+// the first.
+func mostlyRises(y []float64) bool {
+	h := smoothed(len(y))
+	falls, stretches := 0, len(y)/h
+	mean := func(k int) float64 { return floats.Sum(y[k*h:(k+1)*h]) / float64(h) }
+	first := mean(0)
+	last := first
+	for k := 1; k < stretches; k++ {
+		m := mean(k)
+		if m < last {
+			falls++
+		}
+		last = m
+	}
+	return falls <= (stretches-1)/4 && last > first
+}
+
+// smoothed is over how many points of n falls are compared.
+func smoothed(n int) int { return max(1, (n+8)/16) }
+
+// onlyDrops reports whether the least-squares line with steps at these points
+// rises, every step falls, and what they lose is not most of the rise.
+func (p *plan) onlyDrops(y []float64, at []int) bool {
+	columns := append([][]float64{sample(func(float64) float64 { return 1 }, p.x), p.x}, p.stepColumns(at)...)
+	_, coef, _, ok := normalEquations(columns, y)
+	if !ok || coef[1] <= 0 {
+		return false
+	}
+	lost, least := 0.0, math.Inf(1)
+	for _, c := range coef[2:] {
+		if c >= 0 {
+			return false
+		}
+		lost -= c
+		least = min(least, -c)
+	}
+	// Every other fall below the line, of means of a few points in long series.
+	rest := make([]float64, p.n)
+	for i := range rest {
+		rest[i] = y[i] - coef[1]*p.x[i]
+	}
+	h := smoothed(p.n)
+	other := 0.0
+	for i := h; i+h <= p.n; i++ {
+		if !slices.ContainsFunc(at, func(a int) bool { return a > i-h && a < i+h }) {
+			other = max(other, (floats.Sum(rest[i-h:i])-floats.Sum(rest[i:i+h]))/float64(h))
+		}
+	}
+	return lost <= dropsPart*coef[1] && least >= dropsStand*other
+}

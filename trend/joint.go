@@ -1,0 +1,82 @@
+package trend
+
+import "math"
+
+// jointLine is the slope of a line estimated together with other columns, under
+// AR(1) noise averaged over its coefficient by restricted likelihood, as in
+// averageLine. The result is per second; ok is false where too few points are
+// left or the columns cannot be told apart.
+func (p *plan) jointLine(y []float64, others [][]float64) (m arMixture, degrees int, ok bool) {
+	k := len(others) + 2
+	degrees = p.n - k
+	if degrees < 1 {
+		return m, 0, false
+	}
+	ok = true
+	rows := make([][]float64, k) // the line first
+	fit := func(i int) lineFit {
+		l := &p.lines[i]
+		noise := noisePlan{a: l.a, d: l.d}
+		rows[0], rows[1] = l.x, l.u
+		for j, c := range others {
+			rows[j+2] = noise.whiten(c, rows[j+2])
+		}
+		yw := noise.whiten(y, nil)
+		inverse, coef, rss, solved := normalEquations(rows, yw)
+		if !solved || inverse[0][0] <= 0 {
+			ok = false
+			return lineFit{}
+		}
+		variance := max(rss/float64(degrees)*inverse[0][0], sandwich(rows, inverse, coef, yw, 0))
+		f := lineFit{phi: remlGrid[i], slope: coef[0], se: math.Sqrt(variance)}
+		if rss > 0 {
+			f.logLik = -0.5 * (float64(degrees)*math.Log(rss) + l.logDet + logDet(inverse))
+		}
+		return f
+	}
+	fits := make([]lineFit, len(remlGrid))
+	for i := range remlGrid {
+		if fits[i] = fit(i); !ok {
+			return m, 0, false
+		}
+	}
+	i := -1
+	m = averageLines(func(float64) lineFit { i++; return fits[i] })
+	return m, degrees, finite(m.slope) && finite(m.se)
+}
+
+// logDet is the logarithm of the determinant of the Gram matrix whose inverse
+// is given, by Gaussian elimination; the matrix is positive.
+func logDet(inverse [][]float64) float64 {
+	k := len(inverse)
+	a := make([][]float64, k)
+	for i := range a {
+		a[i] = append([]float64(nil), inverse[i]...)
+	}
+	sum := 0.0
+	for c := range k {
+		if a[c][c] <= 0 {
+			return 0
+		}
+		sum -= math.Log(a[c][c])
+		for r := c + 1; r < k; r++ {
+			f := a[r][c] / a[c][c]
+			for j := c; j < k; j++ {
+				a[r][j] -= f * a[c][j]
+			}
+		}
+	}
+	return sum
+}
+
+// stepColumns are columns that rise by one at each of the points.
+func (p *plan) stepColumns(at []int) [][]float64 {
+	out := make([][]float64, len(at))
+	for k, i := range at {
+		out[k] = make([]float64, p.n)
+		for j := i; j < p.n; j++ {
+			out[k][j] = 1
+		}
+	}
+	return out
+}
