@@ -163,6 +163,7 @@ func TestAnotherToolHoldsTheTypes(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer other.close(5 * time.Second)
+	time.Sleep(3 * time.Second) // until no type is made that only the other session hears of
 	target := openZoo(t, z)
 	for i := range 2 {
 		s, _, err := target.Snapshot(context.Background(), Options{})
