@@ -27,7 +27,7 @@ import (
 // A pretender is this test binary, playing a process that is or is not of .NET.
 // What it plays is told by words in LEAKTRACK_PRETEND:
 //
-//	large    it takes 350 MiB of memory
+//	large    it takes 560 MiB of memory
 //	undumpable  it belongs to nobody, who may not debug it all the same
 //	thread   it has a thread of a .NET runtime
 //	libV     it has mapped the runtime of version V
@@ -65,7 +65,7 @@ func pretend(words []string) {
 		case w == "gone":
 			must(os.RemoveAll(os.Getenv("TMPDIR")))
 		case w == "large":
-			large, err := unix.Mmap(-1, 0, 350<<20, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_POPULATE)
+			large, err := unix.Mmap(-1, 0, 560<<20, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON|unix.MAP_POPULATE)
 			must(err)
 			defer runtime.KeepAlive(large)
 		case w == "undumpable":
