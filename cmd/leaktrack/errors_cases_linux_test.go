@@ -81,6 +81,7 @@ var failures = map[string]failure{
 	"metrics-port":      {run: "metrics --listen 127.0.0.1:99999"},
 	"metrics-top":       {run: "metrics --top 0"},
 	"metrics-print":     {run: "metrics --print --listen 127.0.0.1:0"},
+	"root":              {run: "ingest --root none good.log"},
 	"metrics-taken":     {run: "metrics --listen ADDR", before: hangsUp},
 	"metrics-elsewhere": {run: "metrics --listen 192.0.2.1:0"},
 	"width":             {run: "plot -o leak.png --width 5"},
@@ -279,6 +280,7 @@ var failures = map[string]failure{
 	"warn-trace-cut":     {run: "ingest --uptime 5s t.nettrace", before: cutTrace(-3000)},
 	"warn-ignore-line":   {run: "--db calm.db check --ignore ignore4.txt", before: calm},
 	"warn-waiting":       {run: "--db shop.db trend", before: lockedBriefly},
+	"live-wait":          {run: "watch --wait NoSuchProgramHere", interrupt: true, before: interruptedWhenHeard},
 	"warn-metrics-open":  {run: "--db shop.db metrics --listen 0.0.0.0:0", interrupt: true, before: interruptedWhenHeard},
 	"warn-metrics-store": {run: "--db none.db metrics --listen 127.0.0.1:0", interrupt: true, before: interruptedWhenHeard},
 }
