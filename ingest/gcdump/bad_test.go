@@ -249,7 +249,9 @@ func TestMemoryDoesNotGrowWithObjects(t *testing.T) {
 	if n != 20_000 || m != 1_000_000 {
 		t.Fatalf("%d and %d objects", n, m)
 	}
-	if many > few+1<<20 || many > 32<<20 {
+	// The race detector drops pooled buffers at random; one pointer for each object
+	// would be 8 MB.
+	if many > few+2<<20 || many > 32<<20 {
 		t.Errorf("%d bytes allocated for %d objects, %d for %d", few, n, many, m)
 	}
 	t.Logf("%d bytes for %d objects, %d for %d", few, n, many, m)
