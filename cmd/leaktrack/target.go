@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"leaktrack/ingest/live"
+	"leaktrack/ingest/livemem"
 	"leaktrack/internal/unit"
 )
 
@@ -106,4 +107,19 @@ func findProcess(ctx context.Context, name string) (live.Process, error) {
 		pids = append(pids, strconv.Itoa(p.PID))
 	}
 	return live.Process{}, usagef("%d processes are named %s: choose by pid, one of %s", len(found), name, strings.Join(pids, ", "))
+}
+
+// explained puts the remedy behind an error of a live read.
+func explained(err error) error {
+	var refusal *livemem.Refusal
+	if errors.As(err, &refusal) && refusal.Remedy != "" && !strings.Contains(err.Error(), refusal.Remedy) {
+		return fmt.Errorf("%w; %s", err, refusal.Remedy)
+	}
+	if errors.Is(err, livemem.ErrNoRuntime) {
+		return fmt.Errorf("%w; leaktrack ps lists the .NET processes", err)
+	}
+	if remedy := live.RemedyOf(err); remedy != "" {
+		return fmt.Errorf("%w; %s", err, remedy)
+	}
+	return err
 }

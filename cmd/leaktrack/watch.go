@@ -6,14 +6,12 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/urfave/cli/v2"
 
 	"leaktrack/heap"
 	"leaktrack/ingest/live"
-	"leaktrack/ingest/livemem"
 	"leaktrack/internal/metrics"
 	"leaktrack/internal/report"
 	"leaktrack/internal/unit"
@@ -108,29 +106,6 @@ type watcher struct {
 	judgeCost time.Duration
 	saidJudge string         // what went wrong with it
 	warned    []heap.Warning // of the walk before
-}
-
-// clock is time as the watcher sees it, so that a test can run for a month.
-type clock interface {
-	Now() time.Time
-	// Sleep waits until the given time or until ctx ends, and says which by
-	// its error.
-	Sleep(ctx context.Context, until time.Time) error
-}
-
-type wallClock struct{}
-
-func (wallClock) Now() time.Time { return time.Now() }
-
-func (wallClock) Sleep(ctx context.Context, until time.Time) error {
-	t := time.NewTimer(time.Until(until))
-	defer t.Stop()
-	select {
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-t.C:
-		return nil
-	}
 }
 
 func (c *console) watch(ctx *cli.Context) error {
@@ -599,19 +574,4 @@ func (w *watcher) mail(ctx context.Context, r report.Named) {
 	case subject != "":
 		w.say("mailed: %s", subject)
 	}
-}
-
-// explained puts the remedy behind an error of a live read.
-func explained(err error) error {
-	var refusal *livemem.Refusal
-	if errors.As(err, &refusal) && refusal.Remedy != "" && !strings.Contains(err.Error(), refusal.Remedy) {
-		return fmt.Errorf("%w; %s", err, refusal.Remedy)
-	}
-	if errors.Is(err, livemem.ErrNoRuntime) {
-		return fmt.Errorf("%w; leaktrack ps lists the .NET processes", err)
-	}
-	if remedy := live.RemedyOf(err); remedy != "" {
-		return fmt.Errorf("%w; %s", err, remedy)
-	}
-	return err
 }
