@@ -12,7 +12,6 @@ import (
 // TestSilentAndEndlessStreams: whatever a server sends once it has accepted the
 // session, or nothing, the user is told within two seconds.
 func TestSilentAndEndlessStreams(t *testing.T) {
-	t.Parallel()
 	for mode, want := range map[string]string{
 		"good":          "accepted a tracing session, but sends nothing; ",
 		"garbagestream": "its event stream makes no sense: ",
@@ -20,7 +19,6 @@ func TestSilentAndEndlessStreams(t *testing.T) {
 	} {
 		for _, verb := range []string{"ingest", "watch"} {
 			t.Run(verb+" "+mode, func(t *testing.T) {
-				t.Parallel()
 				pid := strconv.Itoa(pretender(t, mode, ""))
 				args := []string{"leaktrack", "--db", filepath.Join(t.TempDir(), "x.db"), "ingest", "--pid", pid}
 				if verb == "watch" {
