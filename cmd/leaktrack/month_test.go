@@ -128,6 +128,7 @@ func watchMonth(t *testing.T, path string, days, types, nth int, every, sample t
 
 func (m *month) measure() {
 	runtime.GC()
+	runtime.GC() // pools let go at the second one
 	var s runtime.MemStats
 	runtime.ReadMemStats(&s)
 	m.heap = append(m.heap, s.HeapAlloc)
