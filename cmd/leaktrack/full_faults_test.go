@@ -149,7 +149,7 @@ func TestWatchBeginsOnAFullDisk(t *testing.T) {
 	w := startLeaktrack(t, "--db", filepath.Join(dir, "w.db"), "watch", "--every", "1s", "--count", "3", "--sample", "-1s", strconv.Itoa(startFakeRuntime(t)))
 	err := w.Wait()
 	out, said := w.texts()
-	if err == nil || complete(out) != 3 || !strings.Contains(said, "3 snapshots could not be stored and are lost") || strings.Count(said, "no space left") > 2 {
+	if err == nil || w.ProcessState.ExitCode() != exitFailed || complete(out) != 3 || !strings.Contains(said, "3 snapshots could not be stored and are lost") || strings.Count(said, "no space left") > 2 {
 		t.Errorf("%v\n%s\n%s", err, out, said)
 	}
 }
