@@ -93,8 +93,9 @@ const enoughObjects = 9.5
 // are NaN or infinite leave the interval out.
 //
 // Value and bounds are rounded alike: to three significant digits of the value
-// with every digit before the point, but no finer than the third digit of the
-// interval's half width, as finer digits would be noise.
+// with every digit before the point, or one more where bounds that differ by a
+// thousandth would look alike, but no finer than the third digit of the interval's half width, as
+// finer digits would be noise.
 func CountRate(perSecond, low, high float64) Quantity {
 	perSecond, low, high = plainNothing(perSecond, low, high)
 	p := choosePer(magnitude(perSecond, low, high), enoughObjects)
@@ -172,6 +173,10 @@ func quantity(v, low, high float64, unit string) Quantity {
 			d = byHalf // the value has no digits of its own to show
 		}
 		d = max(-15, min(d, byHalf, 10))
+		// Bounds that differ by a thousandth or more should look so.
+		if half > math.Abs(v)/1000 && d < min(byHalf, 10) && fixed(low, d) == fixed(high, d) {
+			d++
+		}
 	}
 	return Quantity{Value: plainZero(fixed(v, d)), Low: plainZero(fixed(low, d)), High: plainZero(fixed(high, d)), Unit: unit}
 }

@@ -83,6 +83,7 @@ func TestRate(t *testing.T) {
 		{"fast", 12345.6, 12000, 12700, "12,346 objects / s (12,000 to 12,700)"},
 		{"coarse interval takes digits away", 12345.6, 2345.6, 22345.6, "12,300 objects / s (2,300 to 22,300)"},
 		{"fine interval adds none", 9.0917, 9.0916, 9.0918, "5,455 objects / 10 min (5,455 to 5,455)"},
+		{"bounds that differ look so", 10.003, 9.981, 10.024, "10.00 objects / s (9.98 to 10.02)"},
 		{"some per hour", 20. / 3600, 19. / 3600, 21. / 3600, "20.0 objects / h (19.0 to 21.0)"},
 		{"some per day", 3. / 86400, 2. / 86400, 4. / 86400, "3.00 objects / d (2.00 to 4.00)"},
 		{"less than one a day", 0.01 / 86400, nan, nan, "0.010 objects / d"},
