@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"fmt"
 	"iter"
 	"time"
@@ -66,12 +65,9 @@ func (db *DB) Chosen(p heap.Process, keys []Key) iter.Seq2[*heap.Snapshot, error
 					if v == nil {
 						continue
 					}
-					rec, err := r.load(s, k, bytes.Clone(v))
+					rec, err := r.loadInto(used, s, k, v)
 					if err != nil {
 						return err
-					}
-					if rec.base != 0 {
-						used[rec.base] = r.bases[rec.base]
 					}
 					recs = append(recs, rec)
 				}

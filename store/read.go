@@ -180,15 +180,11 @@ func (db *DB) snapshots(p heap.Process, from []byte) iter.Seq2[*heap.Snapshot, e
 			var recs []*record
 			used := map[uint32]*table{}
 			last, err := db.page(r, from, func(s *space, key, value []byte) error {
-				rec, err := r.load(s, key, bytes.Clone(value))
-				if err != nil {
-					return err
+				rec, err := r.loadInto(used, s, key, value)
+				if err == nil {
+					recs = append(recs, rec)
 				}
-				if rec.base != 0 {
-					used[rec.base] = r.bases[rec.base]
-				}
-				recs = append(recs, rec)
-				return nil
+				return err
 			})
 			if !db.handOut(r, recs, err, yield) {
 				return
@@ -200,6 +196,16 @@ func (db *DB) snapshots(p heap.Process, from []byte) iter.Seq2[*heap.Snapshot, e
 			r.bases = used // older ones have had their time
 		}
 	}
+}
+
+// loadInto copies a record out of the transaction, and notes the table that it
+// builds upon.
+func (r *reader) loadInto(used map[uint32]*table, s *space, key, value []byte) (*record, error) {
+	rec, err := r.load(s, key, bytes.Clone(value))
+	if err == nil && rec.base != 0 {
+		used[rec.base] = r.bases[rec.base]
+	}
+	return rec, err
 }
 
 // handOut yields the records of a page, then the error that ended it. False: the
