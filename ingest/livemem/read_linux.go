@@ -62,7 +62,9 @@ func read(ctx context.Context, pid int, o Options) (*heap.Snapshot, Stats, error
 			return h.Count(ctx)
 		})
 		st.Trust = h.Trust
-		moving := h.Trust.Invalid && (err == nil || errors.Is(err, ErrLayout))
+		// A collection was under way, or a thread was held while it made an object:
+		// a moment later the heap adds up.
+		moving := errors.Is(err, ErrLayout) || err == nil && h.Trust.Invalid
 		if !moving || st.Attempts == attempts {
 			break
 		}
