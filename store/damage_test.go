@@ -74,7 +74,7 @@ func typed(err error) bool {
 var damageStep = flag.Int("damage-step", 997, "flip a bit in every so many bytes of a store")
 
 // Every damaged file gives an error or the right data, never a crash. A meta
-// page that is damaged gives the state before the last commit.
+// page that is damaged gives the state before the last commit, and a warning.
 func TestDamagedFiles(t *testing.T) {
 	t.Parallel()
 	data, want := smallStore(t)
@@ -95,7 +95,8 @@ func TestDamagedFiles(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		db, err := Open(path, Options{ReadOnly: true})
+		warnings := 0
+		db, err := Open(path, Options{ReadOnly: true, Warning: func(string, string) { warnings++ }})
 		var got []*heap.Snapshot
 		if err == nil {
 			got, err = readAll(db)
@@ -118,7 +119,9 @@ func TestDamagedFiles(t *testing.T) {
 			case same == len(want) && same == len(got):
 				right++
 			case meta && same == len(want)-1 && same == len(got):
-				older++
+				if older++; warnings != 1 {
+					t.Errorf("%s: the state before the last commit and %d warnings", what, warnings)
+				}
 			default:
 				t.Errorf("%s: no error and %d of %d snapshots, %d of them right", what, len(got), len(want), same)
 			}
@@ -191,6 +194,93 @@ func TestDamagedFiles(t *testing.T) {
 	t.Logf("%d bytes: %d refused, %d right, %d of the commit before", len(data), refused, right, older)
 	if refused == 0 || right == 0 || older == 0 {
 		t.Error("a kind of outcome never came")
+	}
+}
+
+// One meta page is damaged or of another commit: every opening says so, until a write has mended it.
+func TestMetaPageWarns(t *testing.T) {
+	t.Parallel()
+	data, snaps := smallStore(t)
+	m := metaOf(t, writeTemp(t, data))
+	newer, older := int64(m.txid%2)*m.pageSize, int64((m.txid+1)%2)*m.pageSize
+	for _, tt := range []struct {
+		why    string
+		damage func(d []byte)
+		left   int // snapshots
+		says   string
+	}{
+		{"neither", func([]byte) {}, len(snaps), ""},
+		{"the younger one", func(d []byte) { d[newer+pageHead+20] ^= 1 }, len(snaps) - 1, "a meta page is damaged (page 1: its checksum does not match)"},
+		{"the older one", func(d []byte) { d[older+pageHead+20] ^= 1 }, len(snaps), "a meta page is damaged (page 0: its checksum does not match)"},
+		{"the younger one is zeros", func(d []byte) { clear(d[newer : newer+m.pageSize]) }, len(snaps) - 1, "a meta page is damaged (page 1: its first bytes"},
+		{"the younger one is a copy of the older", func(d []byte) { copy(d[newer:newer+m.pageSize], d[older:]) }, len(snaps) - 1,
+			fmt.Sprintf("a meta page is damaged (page 1: it is of commit %d, and the file of commit %d)", m.txid-1, m.txid-1)},
+	} {
+		if newer != m.pageSize {
+			t.Fatal("the younger meta page is page 0: change the messages above")
+		}
+		d := bytes.Clone(data)
+		tt.damage(d)
+		path := writeTemp(t, d)
+		var said []string
+		o := Options{noSync: true, Warning: func(p, text string) {
+			if p != path {
+				t.Errorf("%s: warned of %s", tt.why, p)
+			}
+			said = append(said, text)
+		}}
+		reading := o
+		reading.ReadOnly = true
+		db := open(t, path, reading)
+		got, err := readAll(db)
+		db.Close()
+		if err != nil || len(got) != tt.left {
+			t.Errorf("%s: %d snapshots, %v", tt.why, len(got), err)
+		}
+		db = open(t, path, o)
+		db.Close()
+		h, err := Check(path, Options{})
+		if err != nil || h.Mendable() != (tt.says != "") {
+			t.Errorf("%s: %v, %v", tt.why, h, err)
+		}
+		want := 2
+		if tt.says == "" {
+			want = 0
+		}
+		if len(said) != want {
+			t.Fatalf("%s: two openings said %q", tt.why, said)
+		}
+		for _, s := range said {
+			if !strings.HasPrefix(s, tt.says) {
+				t.Errorf("%s: said %q", tt.why, s)
+			}
+		}
+		if _, err := Backup(path, filepath.Join(t.TempDir(), "b.db"), false, Options{}); tt.says != "" && (!errors.Is(err, ErrMeta) || !strings.Contains(err.Error(), "db compact mends it")) {
+			t.Errorf("%s: backup: %v", tt.why, err)
+		}
+		said = nil
+		db = open(t, path, o)
+		put(t, db, nth(3, 0))
+		db.Close()
+		if len(said)*2 != want {
+			t.Errorf("%s: the opening that mends said %q", tt.why, said)
+		}
+		said = nil
+		db = open(t, path, reading)
+		db.Close()
+		if h, err := Check(path, Options{}); len(said) != 0 || err != nil || !h.Sound() {
+			t.Errorf("%s: after a write: said %q, %v, %v", tt.why, said, h, err)
+		}
+	}
+	// Compacting writes all of it anew.
+	d := bytes.Clone(data)
+	d[older+pageHead] ^= 1
+	path, warnings := writeTemp(t, d), 0
+	if _, _, err := Compact(path, Options{Warning: func(string, string) { warnings++ }}); err != nil || warnings != 1 {
+		t.Errorf("compacting: %v, %d warnings", err, warnings)
+	}
+	if h, err := Check(path, Options{}); err != nil || !h.Sound() {
+		t.Errorf("after compacting: %v, %v", h, err)
 	}
 }
 

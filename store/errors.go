@@ -28,6 +28,10 @@ var (
 	ErrNotFound = errors.New("not in the store")
 	// ErrCorrupt is returned when the file is cut or damaged.
 	ErrCorrupt = errors.New("store is damaged")
+	// ErrMeta comes beside ErrCorrupt when all that is wrong is one of the two meta pages:
+	// the file is what it was before its last write, or nothing is missing. The next
+	// write mends it.
+	ErrMeta = errors.New("a meta page is damaged")
 	// ErrClosed is returned by every method after Close.
 	ErrClosed = errors.New("store is closed")
 )

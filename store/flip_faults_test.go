@@ -29,8 +29,8 @@ func faultRounds(t *testing.T) int {
 // TestEveryByte damages each byte of a store (with 1,000 rounds or more; fewer
 // do every so manieth): one bit, all bits, or to zero. Check must find it, or
 // everything reads as it was; and no reader gets a wrong number: it gets an
-// error, or what was stored. Only the loss of a meta page, which Check tells, takes the
-// last commit away.
+// error, or what was stored. Only the loss of a meta page takes the last commit away, and
+// then both Check and the opening say so.
 func TestEveryByte(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "s.db")
 	db := open(t, path, Options{noSync: true})
@@ -84,17 +84,23 @@ func TestEveryByte(t *testing.T) {
 				t.Fatal(err)
 			}
 			var got []*heap.Snapshot
-			db, readErr := Open(path, Options{ReadOnly: true, Wait: -1})
+			warned := false
+			db, readErr := Open(path, Options{ReadOnly: true, Wait: -1, Warning: func(string, string) { warned = true }})
 			if readErr == nil {
 				got, readErr = readAll(db)
 				db.Close()
 			}
 			h, err := Check(path, Options{Wait: -1})
 			sound := err == nil && h.Sound()
+			mendable := err == nil && h.Mendable()
 			same := readErr == nil && equal(got, want)
 			switch {
 			case readErr == nil && !same && !(at < 2*page && equal(got, before)):
 				t.Errorf("byte %#x from %#x to %#x: a reader gets %d snapshots and no error", at, was, now, len(got))
+			case readErr == nil && warned != mendable:
+				t.Errorf("byte %#x from %#x to %#x: opening warns: %v, check finds a meta page damaged: %v", at, was, now, warned, mendable)
+			case readErr == nil && !same && !warned:
+				t.Errorf("byte %#x from %#x to %#x: a reader gets the state before the last commit and no warning", at, was, now)
 			case sound && !same:
 				t.Errorf("byte %#x from %#x to %#x: check calls it sound, reading: %v", at, was, now, readErr)
 			case !sound:

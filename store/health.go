@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"time"
@@ -26,6 +27,12 @@ type Health struct {
 
 // Sound reports that nothing is wrong.
 func (h *Health) Sound() bool { return len(h.Damage) == 0 }
+
+// Mendable reports that a meta page is all that is wrong: the next write, or [Compact],
+// mends it.
+func (h *Health) Mendable() bool {
+	return len(h.Damage) == 1 && errors.Is(h.Damage[0].Err, ErrMeta)
+}
 
 // Snapshots is the number of those that can be read.
 func (h *Health) Snapshots() (readable, damaged int) {
@@ -88,7 +95,7 @@ func checkFile(path string, o Options) (*Health, error) {
 		c.damage("head of the file", err)
 		return c.h, nil
 	}
-	c.metas(data, m)
+	c.metas(r, m)
 	fresh, structure := verify(r, int64(len(data)))
 	if structure == nil && fresh {
 		return nil, errEmpty
@@ -161,20 +168,9 @@ func (c *checker) damage(where string, err error) {
 
 // metas wants both meta pages to be sound. With one of them the file works, and
 // is the last state but one.
-func (c *checker) metas(data []byte, m meta) {
-	for i := range int64(2) {
-		at := i * m.pageSize
-		if at >= int64(len(data)) {
-			continue // a cut file, which is told by its pages
-		}
-		other, _, err := parseMeta(data[at:])
-		if err == nil && other.pageSize == m.pageSize {
-			continue
-		}
-		if err == nil {
-			err = fmt.Errorf("it says that pages have %d bytes", other.pageSize)
-		}
-		c.damage(fmt.Sprintf("page %d", i), fmt.Errorf("%w: meta page: %w; without it the last write may be missing", ErrCorrupt, err))
+func (c *checker) metas(r io.ReaderAt, m meta) {
+	if page, err := otherMeta(r, m); err != nil {
+		c.damage(fmt.Sprintf("page %d", page), fmt.Errorf("%w: %w: %w; the last write may be missing", ErrCorrupt, ErrMeta, err))
 	}
 }
 

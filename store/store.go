@@ -37,6 +37,9 @@ type Options struct {
 	// Waiting, unless nil, is called once, as soon as it is known that another
 	// process holds the lock and before the wait.
 	Waiting func(path string)
+	// Warning, unless nil, is called with what is wrong with a file that can be used
+	// all the same: [ErrMeta] and how it shows. The text does not name the file.
+	Warning func(path, text string)
 	// Verified, unless nil, spares the check of a file that has not changed since
 	// it was closed by an Open with the same Verified.
 	Verified *Verified
@@ -96,6 +99,8 @@ func advise(err error, readOnly bool) error {
 		return fmt.Errorf("%w; use that version or another file", err)
 	case errors.Is(err, ErrNotStore):
 		return fmt.Errorf("%w; name another file", err)
+	case errors.Is(err, ErrMeta):
+		return fmt.Errorf("%w; leaktrack db compact mends it", err)
 	case errors.Is(err, ErrCorrupt):
 		return fmt.Errorf("%w; take the file from a backup, or move it away and ingest again", err)
 	case errors.Is(err, ErrLocked):
@@ -171,6 +176,9 @@ func (db *DB) open(o Options) error {
 			err = db.checkVersion()
 		}
 	}
+	if err == nil && a.doubt != "" && o.Warning != nil {
+		o.Warning(db.path, a.doubt)
+	}
 	if err != nil {
 		if canLock && a.fresh && a.file != nil && !o.ReadOnly {
 			// Nothing was stored yet; the next Open starts again from an empty file.
@@ -209,6 +217,7 @@ type acquirer struct {
 	fresh bool // nothing was ever stored in the file
 	// unchecked leaves out the check of the pages, for who looks at damage.
 	unchecked bool
+	doubt     string // what is wrong with a file that can be used all the same
 }
 
 func (a *acquirer) open(path string, flag int, mode os.FileMode) (*os.File, error) {
@@ -269,7 +278,7 @@ func (a *acquirer) check(f *os.File) error {
 	}
 	err := a.checkOnce(f)
 	for range 5 {
-		if canLock || !errors.Is(err, ErrCorrupt) {
+		if canLock || !errors.Is(err, ErrCorrupt) && a.doubt == "" {
 			break
 		}
 		// Somebody may be writing; what is damaged stays damaged.
@@ -285,7 +294,7 @@ func (a *acquirer) checkOnce(f *os.File) error {
 		return err
 	}
 	size := info.Size()
-	a.fresh = false
+	a.fresh, a.doubt = false, ""
 	if size > 0 && unfinished(f, size) {
 		if !a.o.ReadOnly {
 			if err := f.Truncate(0); err != nil {
@@ -301,11 +310,19 @@ func (a *acquirer) checkOnce(f *os.File) error {
 		a.fresh = true
 		return nil
 	}
-	if a.o.Verified.holds(f, info) {
-		return nil
+	if !a.o.Verified.holds(f, info) {
+		if a.fresh, err = verify(f, size); err != nil {
+			return err
+		}
 	}
-	a.fresh, err = verify(f, size)
-	return err
+	m, err := readMeta(f, size)
+	if err != nil {
+		return err
+	}
+	if page, err := otherMeta(f, m); err != nil {
+		a.doubt = fmt.Sprintf("%v (page %d: %v): the last write may be missing; the next one mends it, and so does leaktrack db compact", ErrMeta, page, err)
+	}
+	return nil
 }
 
 // isFresh reports whether nothing was ever committed to the file.

@@ -71,7 +71,7 @@ func parseMeta(b []byte) (m meta, magic bool, err error) {
 	h := fnv.New64a()
 	h.Write(b[:56])
 	if h.Sum64() != ne.Uint64(b[56:]) {
-		return m, true, errors.New("checksum of the meta page does not match")
+		return m, true, errors.New("its checksum does not match")
 	}
 	m = meta{pageSize: int64(ne.Uint32(b[8:])), root: ne.Uint64(b[16:]), freelist: ne.Uint64(b[32:]),
 		high: ne.Uint64(b[40:]), txid: ne.Uint64(b[48:])}
@@ -123,6 +123,28 @@ func readMeta(r io.ReaderAt, size int64) (meta, error) {
 		return meta{}, fmt.Errorf("%w: %w", ErrNotStore, err)
 	}
 	return meta{}, fmt.Errorf("%w: %w", ErrCorrupt, err)
+}
+
+// otherMeta says what is wrong with a meta page, m being the one that bbolt will
+// use; nil when both are sound. Commits are numbered without gaps and write the two
+// pages in turn, so that the other one is of the commit before.
+func otherMeta(r io.ReaderAt, m meta) (page int64, err error) {
+	var buf [pageHead + metaSize]byte
+	for page = range int64(2) {
+		n, err := r.ReadAt(buf[:], page*m.pageSize)
+		if err != nil && err != io.EOF {
+			return page, err
+		}
+		x, _, err := parseMeta(buf[:n])
+		switch {
+		case n == 0: // the file is cut, which its pages tell
+		case err != nil:
+			return page, err
+		case x.txid%2 != uint64(page) || m.txid-x.txid > 1:
+			return page, fmt.Errorf("it is of commit %d, and the file of commit %d", x.txid, m.txid)
+		}
+	}
+	return 0, nil
 }
 
 // unfinished reports whether a file is what a process leaves that is killed, or
