@@ -39,6 +39,8 @@ type console struct {
 	in  io.Reader
 	out io.Writer // results
 	err io.Writer // everything else
+
+	doubts []string // about the stores that were opened; each is said once
 }
 
 // say writes one message in the voice of every message: the program's name,

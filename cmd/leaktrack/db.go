@@ -45,13 +45,9 @@ func dbPath(ctx *cli.Context) string {
 
 func (c *console) openStore(ctx *cli.Context, readOnly bool) (*store.DB, error) {
 	path := dbPath(ctx)
-	db, err := store.Open(path, store.Options{
-		ReadOnly: readOnly,
-		Wait:     lockWait,
-		Waiting: func(path string) {
-			c.say("%s is in use by another leaktrack, waiting up to %s", path, lockWait)
-		},
-	})
+	o := c.openOptions()
+	o.ReadOnly = readOnly
+	db, err := store.Open(path, o)
 	if errors.Is(err, store.ErrEmpty) {
 		// Made by hand, or left by an ingest that was killed or found the disk full.
 		return nil, &emptyStore{path}
@@ -60,6 +56,23 @@ func (c *console) openStore(ctx *cli.Context, readOnly bool) (*store.DB, error) 
 		return nil, fmt.Errorf("there is no %s yet: leaktrack ingest FILE makes it, --db names another", path)
 	}
 	return db, err
+}
+
+// openOptions are those of every verb that opens the store once.
+func (c *console) openOptions() store.Options {
+	return store.Options{Wait: lockWait, Waiting: func(path string) {
+		c.say("%s is in use by another leaktrack, waiting up to %s", path, lockWait)
+	}, Warning: c.doubt}
+}
+
+// doubt says what is wrong with a store that can be used all the same, and notes it
+// for the results that are computed from it.
+func (c *console) doubt(path, text string) {
+	text = path + ": " + text
+	if !slices.Contains(c.doubts, text) {
+		c.doubts = append(c.doubts, text)
+		c.say("warning: %s", text)
+	}
 }
 
 // emptyStore is a file in which nothing was ever stored.

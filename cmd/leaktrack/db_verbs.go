@@ -114,13 +114,6 @@ Examples:
 	return cmd
 }
 
-// openOptions are those of every verb that works on the file itself.
-func (c *console) openOptions() store.Options {
-	return store.Options{Wait: lockWait, Waiting: func(path string) {
-		c.say("%s is in use by another leaktrack, waiting up to %s", path, lockWait)
-	}}
-}
-
 func noArguments(ctx *cli.Context) error {
 	if ctx.Args().Present() {
 		return usagef("db %s takes no arguments, not %q (--db names the file)", ctx.Command.Name, ctx.Args().Slice())
@@ -158,6 +151,9 @@ func (c *console) dbCheck(ctx *cli.Context) error {
 	}
 	if err := report.StoreHealth(c.out, style, v); err != nil {
 		return err
+	}
+	if h.Mendable() {
+		return fmt.Errorf("%s is as it was before its last write, or has lost nothing; leaktrack db compact mends it, and so does the next write", path)
 	}
 	if !h.Sound() {
 		return fmt.Errorf("%s is damaged; take the file from a backup, or move it away and ingest again", path)

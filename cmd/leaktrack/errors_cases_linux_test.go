@@ -167,6 +167,8 @@ var failures = map[string]failure{
 	"store-no-folder":      {run: "--db none/x.db ingest good.log"},
 	"store-read-only":      {run: "--db disk/x.db ingest good.log", mount: "readonly"},
 	"store-full":           {run: "--db disk/x.db ingest good.log", mount: "full"},
+	"store-meta":           {run: "--db shop.db db check", before: damagedMeta},
+	"store-meta-backup":    {run: "--db shop.db db backup x.db", before: damagedMeta},
 	"store-no-snapshots": {run: "--db shop.db list", before: func(t *testing.T, s *scene) {
 		runs(t, s, "--db", "shop.db", "db", "prune", "--keep", "0", "--older-than", "1d")
 	}},
@@ -279,6 +281,7 @@ var failures = map[string]failure{
 	"warn-not-used":      {run: "ingest --process Other good.log"},
 	"warn-trace-cut":     {run: "ingest --uptime 5s t.nettrace", before: cutTrace(-3000)},
 	"warn-ignore-line":   {run: "--db calm.db check --ignore ignore4.txt", before: calm},
+	"warn-meta":          {run: "--db shop.db list", before: damagedMeta},
 	"warn-waiting":       {run: "--db shop.db trend", before: lockedBriefly},
 	"live-wait":          {run: "watch --wait NoSuchProgramHere", interrupt: true, before: interruptedWhenHeard},
 	"warn-metrics-open":  {run: "--db shop.db metrics --listen 0.0.0.0:0", interrupt: true, before: interruptedWhenHeard},
@@ -468,6 +471,13 @@ func lockedBriefly(t *testing.T, s *scene) {
 	s.env = append(s.env, "LEAKTRACK_PATIENT=1")
 	s.said = func() { f.Close() }
 	t.Cleanup(s.said)
+}
+
+// damagedMeta flips a bit of the second meta page of shop.db.
+func damagedMeta(t *testing.T, s *scene) {
+	b, err := os.ReadFile(s.path("shop.db"))
+	check(t, err)
+	s.write(t, "shop.db", flipMeta(b))
 }
 
 // interruptedWhenHeard sends Ctrl-C to a server once it has said something.

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -312,25 +311,6 @@ func publicCopy(t *testing.T) string {
 		t.Fatal(err)
 	}
 	return path
-}
-
-// exampleStore returns a store that holds the bundled example.
-func exampleStore(t *testing.T) []byte {
-	t.Helper()
-	logs, err := filepath.Glob("../../testdata/clrheapleak/*.log")
-	if err != nil || len(logs) == 0 {
-		t.Fatal("no example", err)
-	}
-	path := filepath.Join(t.TempDir(), "shop.db")
-	var errOut bytes.Buffer
-	if status := run(context.Background(), append([]string{"leaktrack", "--db", path, "ingest", "--quiet"}, logs...), nil, &bytes.Buffer{}, &errOut); status != 0 {
-		t.Fatal(errOut.String())
-	}
-	b, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
 }
 
 // pretending has the case read a process that the test binary plays.

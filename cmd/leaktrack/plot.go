@@ -122,7 +122,7 @@ func (c *console) plotProgram(ctx *cli.Context, db *store.DB, name string, patte
 		}
 		judged.Curves = func(name string) bool { return name == typeName }
 	}
-	p, err := trend.AnalyzeProgram(sequences(db, runs), judged)
+	p, err := c.analyseProgram(db, runs, judged)
 	if err != nil {
 		return err
 	}

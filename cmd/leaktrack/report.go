@@ -100,7 +100,7 @@ func (c *console) findings(ctx *cli.Context) (*findings, error) {
 		if refs, err = oneHost(ctx, db, name); err != nil {
 			return nil, err
 		}
-		if f.program, err = trend.AnalyzeProgram(sequences(db, refs), o); err != nil {
+		if f.program, err = c.analyseProgram(db, refs, o); err != nil {
 			return nil, err
 		}
 		for i, r := range f.program.Runs {

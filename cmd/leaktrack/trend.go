@@ -194,7 +194,7 @@ func (c *console) trendProgram(ctx *cli.Context, db *store.DB, style report.Styl
 		for _, r := range own {
 			refs = append(refs, r.ref)
 		}
-		p, err := trend.AnalyzeProgram(sequences(db, own), o)
+		p, err := c.analyseProgram(db, own, o)
 		if err != nil {
 			return err
 		}
@@ -206,6 +206,15 @@ func (c *console) trendProgram(ctx *cli.Context, db *store.DB, style report.Styl
 		}
 	}
 	return nil
+}
+
+// analyseProgram computes the trend of the runs of a program.
+func (c *console) analyseProgram(db *store.DB, runs []reference, o trend.Options) (*trend.ProgramResult, error) {
+	p, err := trend.AnalyzeProgram(sequences(db, runs), o)
+	if err == nil {
+		p.Warnings = append(p.Warnings, c.doubts...)
+	}
+	return p, err
 }
 
 // analyse computes the trend of each process. With patterns it keeps the
@@ -228,6 +237,7 @@ func (c *console) analyse(db *store.DB, refs []reference, patterns []*typePatter
 		if err != nil {
 			return nil, nil, fmt.Errorf("%s: %w", ref.ref, err)
 		}
+		r.Warnings = append(r.Warnings, c.doubts...)
 		results = append(results, report.Named{Ref: ref.ref, Result: r})
 	}
 	return results, only, nil

@@ -127,7 +127,7 @@ func (c *console) watch(ctx *cli.Context) error {
 	case w.sample == 0:
 		w.sample = max(w.every/6, time.Second)
 	}
-	f := &watchedFile{path: dbPath(ctx)}
+	f := &watchedFile{path: dbPath(ctx), doubt: c.doubt}
 	w.put, w.known, w.judge = f.put, f.keys, f.judge
 	if ctx.Bool("mail-on-leak") {
 		mails, err := newLeakMail(ctx)
@@ -270,10 +270,14 @@ func (w *watcher) judgement(p heap.Process) (report.Named, error) {
 		keys, all = w.choice.keys()
 	}
 	r, err := w.judge(p, keys, w.backlog.of(p))
-	if err == nil && len(keys) < all {
+	if err != nil {
+		return r, err
+	}
+	r.Warnings = append(r.Warnings, w.doubts...)
+	if len(keys) < all {
 		r.Warnings = append(r.Warnings, fmt.Sprintf("judged by %s of %s snapshots, an even selection", unit.Count(len(keys)), unit.Count(all)))
 	}
-	return r, err
+	return r, nil
 }
 
 // lastMail bounds the sending of a mail after the end of a watch.

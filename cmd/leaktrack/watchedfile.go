@@ -18,6 +18,8 @@ type watchedFile struct {
 	path     string
 	verified store.Verified
 	locked   bool // the last attempt to write waited in vain
+	// doubt is told what is wrong with a store that can be used all the same.
+	doubt func(path, text string)
 }
 
 // lockedWait is the wait while somebody keeps the store for long: the next
@@ -25,7 +27,7 @@ type watchedFile struct {
 const lockedWait = time.Second
 
 func (f *watchedFile) open(readOnly bool) (*store.DB, error) {
-	o := store.Options{ReadOnly: readOnly, Wait: lockWait, Verified: &f.verified}
+	o := store.Options{ReadOnly: readOnly, Wait: lockWait, Verified: &f.verified, Warning: f.doubt}
 	if f.locked {
 		o.Wait = lockedWait
 	}

@@ -60,8 +60,8 @@ type Options struct {
 	Processes  int
 	LimitBytes int64 // to forecast against; 0: the limits that snapshots tell of
 	Version    string
-	// Say is told in words that the store cannot be read, or can again; nil:
-	// nobody. Calls do not overlap.
+	// Say is told in words that the store cannot be read, or can again, or once that it
+	// is in doubt; nil: nobody. Calls do not overlap.
 	Say func(text string)
 }
 
@@ -103,6 +103,7 @@ type Exporter struct {
 	judged  int // processes, each time one is
 
 	judgements map[string]*judgement // by name and host; of the goroutine that reads
+	doubt      string                // about the store, which has been said; of the same
 }
 
 // New returns an exporter whose readings end when ctx does.

@@ -581,6 +581,30 @@ func TestStoreAppearsAndBreaks(t *testing.T) {
 	}
 }
 
+// A store that may lack its last write is served, and that is said once.
+func TestDoubtfulStoreIsToldOnce(t *testing.T) {
+	path := founding(t)
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content[os.Getpagesize()+40] ^= 1 // in the second meta page
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var said []string
+	e := exporter(t, Options{Path: path, Say: func(s string) { said = append(said, s) }})
+	for range 3 {
+		e.last, e.cost = nil, 0
+		if fs := scraped(t, e); value(t, fs, "leaktrack_up") != 1 {
+			t.Error("it is not up")
+		}
+	}
+	if len(said) != 1 || !strings.HasPrefix(said[0], "warning: "+path+": a meta page is damaged") {
+		t.Errorf("said %q", said)
+	}
+}
+
 // While another process has the store, what was read before holds.
 func TestStoreIsLocked(t *testing.T) {
 	path := founding(t)

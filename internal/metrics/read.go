@@ -62,7 +62,12 @@ type group struct {
 }
 
 func (e *Exporter) open() (*store.DB, error) {
-	return store.Open(e.o.Path, store.Options{ReadOnly: true, Wait: e.wait})
+	return store.Open(e.o.Path, store.Options{ReadOnly: true, Wait: e.wait, Warning: func(path, text string) {
+		if text != e.doubt && e.o.Say != nil {
+			e.o.Say("warning: " + path + ": " + text)
+		}
+		e.doubt = text
+	}})
 }
 
 // readStore returns what is stored, judging only what has changed. With an error there
