@@ -1,43 +1,67 @@
 package store
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"hash/crc32"
 )
 
-// formatVersion is the version of the file and the first byte of every value.
-const formatVersion = 1
+const (
+	// formatVersion is the version of the file: from 2 on it keeps counts, which a
+	// writer of version 1 would not.
+	formatVersion = 2
+	// valueVersion is the first byte of every value that lies in the bucket of a
+	// process or program: its checksum covers where it belongs.
+	valueVersion = 2
+	// identityVersion is the first byte of an identity, which needs no owner: the name
+	// of its bucket is made from it, and would be another with another version.
+	identityVersion = 1
+)
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// checksum is CRC-32C of key and body. The key is in it so that a value found
-// under a wrong key is noticed.
-func checksum(key, body []byte) uint32 {
-	return crc32.Update(crc32.Checksum(key, castagnoli), castagnoli, body)
+// checksum is CRC-32C of owner, key and body. Owner and key are in it so that a
+// value found in a wrong place is noticed.
+func checksum(owner, key, body []byte) uint32 {
+	sum := crc32.Update(crc32.Checksum(owner, castagnoli), castagnoli, key)
+	return crc32.Update(sum, castagnoli, body)
+}
+
+// ownerOf is what the checksums of the values of a bucket begin with: its name, and
+// the generations that tell it from one that had the name before. The values of a process
+// have the generation of their program, too, whose numbers stand for type names in them.
+func ownerOf(bucket []byte, generations ...uint64) []byte {
+	b := bytes.Clone(bucket)
+	for _, n := range generations {
+		b = binary.BigEndian.AppendUint64(b, n)
+	}
+	return b
 }
 
 // seal ends a value with its checksum.
-func seal(key, body []byte) []byte {
-	return binary.BigEndian.AppendUint32(body, checksum(key, body))
+func seal(owner, key, body []byte) []byte {
+	return binary.BigEndian.AppendUint32(body, checksum(owner, key, body))
 }
 
 // unseal checks version and checksum of a value and returns a cursor behind
 // the version byte. A future version is told before the checksum is looked at,
-// because that version may have none.
-func unseal(key, value []byte) (*cursor, error) {
+// because that version may have none. Values of version 1 have no owner.
+func unseal(owner, key, value []byte) (*cursor, error) {
 	if len(value) < 5 {
 		return nil, fmt.Errorf("%w: value of %d bytes", ErrCorrupt, len(value))
 	}
 	switch v := value[0]; {
 	case v == 0:
 		return nil, fmt.Errorf("%w: value of version 0", ErrCorrupt)
-	case v > formatVersion:
-		return nil, fmt.Errorf("%w: value of version %d, this leaktrack reads up to %d", ErrVersion, v, formatVersion)
+	case v > valueVersion:
+		return nil, fmt.Errorf("%w: value of version %d, this leaktrack reads up to %d", ErrVersion, v, valueVersion)
+	case v == 1:
+		owner = nil
 	}
 	body := value[:len(value)-4]
-	if checksum(key, body) != binary.BigEndian.Uint32(value[len(body):]) {
+	if checksum(owner, key, body) != binary.BigEndian.Uint32(value[len(body):]) {
 		return nil, fmt.Errorf("%w: checksum of a value does not match", ErrCorrupt)
 	}
 	return &cursor{b: body[1:]}, nil

@@ -31,7 +31,13 @@ func (db *DB) update(f func(tx *bbolt.Tx) error) error {
 	committing := false
 	err = guard(func() error {
 		return db.bolt.Update(func(tx *bbolt.Tx) error {
-			err := f(tx)
+			err := upgrade(tx)
+			if err == nil {
+				err = f(tx)
+			}
+			if err == nil {
+				err = signed(tx)
+			}
 			committing = err == nil
 			return err
 		})

@@ -95,10 +95,14 @@ func (db *DB) copyTo(temp string, like fs.FileInfo) error {
 		err = bbolt.Compact(to, db.bolt, compactBytes)
 		if err == nil {
 			err = db.bolt.View(func(a *bbolt.Tx) error {
-				return to.View(func(b *bbolt.Tx) error {
-					return sameValues(a.Cursor(), b.Cursor(), a.Bucket, b.Bucket, false)
-				})
+				if err := sealed(a); err != nil {
+					return err
+				}
+				return to.View(func(b *bbolt.Tx) error { return sameValues(a.Cursor(), b.Cursor(), a.Bucket, b.Bucket) })
 			})
+		}
+		if err == nil {
+			err = to.Update(func(tx *bbolt.Tx) error { return errors.Join(upgrade(tx), signed(tx)) })
 		}
 		if err == nil {
 			err = to.Sync()
@@ -113,10 +117,51 @@ func (db *DB) copyTo(temp string, like fs.FileInfo) error {
 	})
 }
 
-// sameValues wants two buckets to hold the same. Every value but the version of
-// the file must have the right checksum, too: a file with damage stays as it is,
-// for who can make more of it.
-func sameValues(a, b *bbolt.Cursor, inA, inB func([]byte) *bbolt.Bucket, sealed bool) error {
+// sealed wants every value to have the right checksum: a file with damage stays as
+// it is, for who can make more of it.
+func sealed(tx *bbolt.Tx) error {
+	each := func(b *bbolt.Bucket, owner []byte) error {
+		return b.ForEach(func(k, v []byte) error {
+			_, err := unseal(owner, k, v)
+			return err
+		})
+	}
+	programs, processes := tx.Bucket(bucketPrograms), tx.Bucket(bucketProcesses)
+	err := programs.ForEachBucket(func(k []byte) error {
+		b := programs.Bucket(k)
+		names := b.Bucket(bucketNames)
+		if names == nil {
+			return fmt.Errorf("%w: program %x has no type names", ErrCorrupt, k)
+		}
+		if _, err := unseal(nil, keyIdentity, b.Get(keyIdentity)); err != nil {
+			return err
+		}
+		return each(names, ownerOf(k, b.Sequence()))
+	})
+	if err != nil {
+		return err
+	}
+	return processes.ForEachBucket(func(k []byte) error {
+		p, err := decodeProcess(processes.Bucket(k).Get(keyIdentity))
+		if err != nil {
+			return err
+		}
+		s, err := find(tx, p)
+		if err != nil {
+			return err
+		}
+		if s == nil {
+			return fmt.Errorf("%w: %v lies under a wrong key", ErrCorrupt, p)
+		}
+		if err := each(s.bases, s.owner); err != nil {
+			return err
+		}
+		return each(s.snapshots, s.owner)
+	})
+}
+
+// sameValues wants two buckets to hold the same.
+func sameValues(a, b *bbolt.Cursor, inA, inB func([]byte) *bbolt.Bucket) error {
 	ka, va := a.First()
 	kb, vb := b.First()
 	for ; ka != nil || kb != nil; ka, va = a.Next() {
@@ -125,11 +170,10 @@ func sameValues(a, b *bbolt.Cursor, inA, inB func([]byte) *bbolt.Bucket, sealed 
 		}
 		if va == nil {
 			x, y := inA(ka), inB(kb)
-			if err := sameValues(x.Cursor(), y.Cursor(), x.Bucket, y.Bucket, sealed || !bytes.Equal(ka, bucketMeta)); err != nil {
-				return err
+			if x.Sequence() != y.Sequence() {
+				return fmt.Errorf("%w: the copy has another number for bucket %x", ErrCorrupt, ka)
 			}
-		} else if sealed {
-			if _, err := unseal(ka, va); err != nil {
+			if err := sameValues(x.Cursor(), y.Cursor(), x.Bucket, y.Bucket); err != nil {
 				return err
 			}
 		}

@@ -88,7 +88,7 @@ func TestCopiesRefuseDamage(t *testing.T) {
 	data, snaps := smallStore(t)
 	path := writeTemp(t, data)
 	db := open(t, path, Options{noSync: true})
-	if err := db.bolt.Update(spoil(snaps[0].Process)); err != nil {
+	if err := db.update(spoil(snaps[0].Process)); err != nil {
 		t.Fatal(err)
 	}
 	db.Close()
@@ -143,7 +143,7 @@ func TestSameValues(t *testing.T) {
 		}
 		err := a.bolt.View(func(x *bbolt.Tx) error {
 			return b.bolt.View(func(y *bbolt.Tx) error {
-				return sameValues(x.Cursor(), y.Cursor(), x.Bucket, y.Bucket, false)
+				return sameValues(x.Cursor(), y.Cursor(), x.Bucket, y.Bucket)
 			})
 		})
 		if !errors.Is(err, tt.want) || (err == nil) != (tt.want == nil) {

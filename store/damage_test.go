@@ -349,8 +349,8 @@ func TestOpenRefuses(t *testing.T) {
 		{"directory, for reading", dir, true, ErrNotStore, "directory"},
 		{"bbolt file of another program", foreign, false, ErrNotStore, "another program"},
 		{"the same, for reading", foreign, true, ErrNotStore, "another program"},
-		{"future version", future, false, ErrVersion, "format 2"},
-		{"future version, for reading", future, true, ErrVersion, "format 2"},
+		{"future version", future, false, ErrVersion, "format 3"},
+		{"future version, for reading", future, true, ErrVersion, "format 3"},
 	}
 	for _, tt := range tests {
 		before, errBefore := os.ReadFile(tt.path)
@@ -370,12 +370,12 @@ func TestFutureValue(t *testing.T) {
 	db := open(t, path, Options{noSync: true})
 	s := nth(1, 0)
 	put(t, db, s)
-	err := db.bolt.Update(func(tx *bbolt.Tx) error {
+	err := db.update(func(tx *bbolt.Tx) error {
 		sp, err := find(tx, s.Process)
 		if err != nil {
 			return err
 		}
-		return sp.snapshots.Put(snapshotKey(time.Hour, heap.All, false), []byte("\x02something new"))
+		return sp.snapshots.Put(snapshotKey(time.Hour, heap.All, false), []byte("\x03something new"))
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -14,18 +14,22 @@
 // A process killed at any moment leaves a file that opens and holds what was
 // reported as stored. If the younger of bbolt's two meta pages is damaged, the
 // file is what it was before the last commit; that is bbolt's way of
-// recovering from a torn write. Any other damage is an error, [ErrCorrupt]: the
-// pages are checked when the file is opened, the values by checksums when they
-// are read.
+// recovering from a torn write, and [Options.Warning] is told of it. Any other damage
+// is an error, [ErrCorrupt]: the pages, and that they are of one state with all of its
+// snapshots, are checked when the file is opened, the values by checksums when
+// they are read.
 //
 // A commit that fails is undone, so that what is there is on disk; a disk that
 // fails the sync of a commit and the undoing, too, can leave a snapshot that a
 // power cut takes away.
 //
 // Copy the file with [Backup]. A plain copy of a file that is being written is
-// mostly refused, as its pages do not fit together; no wrong number was seen in
-// those that were not, but the checksums alone do not exclude it, for they do not
-// say to which process a value belongs.
+// mostly refused, as its pages do not fit together. What is not refused has the
+// snapshots of one commit, not older than the beginning of a copy that begins with the first page: the tree
+// says of which commit it is, and has a sum of all keys. No value lies in a wrong
+// place, but for one chance in 2^32 for each, as the checksums cover the process, the
+// generation of its names and the key; those of version 1 of the format do not.
+// What remains: a snapshot that was replaced lately ([DB.Put]) may be as it was before.
 //
 // # Size
 //
@@ -39,25 +43,31 @@
 // whole file once. On Windows, Solaris and AIX the pages are checked before
 // the lock is taken. A network file system must support locks.
 //
-// # Format, version 1
+// # Format, version 2
 //
 // The file is one of bbolt, file version 2, with persisted list of free pages.
-// It holds these buckets, one in another, and keys:
+// It holds these buckets, one in another, and keys; in brackets what the sequence of a
+// bucket is, a number that bbolt keeps in the head of each:
 //
-//	leaktrack
-//	    "version"                  one byte: 01
-//	programs
-//	    H(identity of a program)   16 bytes
+//	leaktrack                      [number of the last commit]
+//	    "version"                  one byte: 02
+//	programs                       [buckets ever made in it and in processes]
+//	    H(identity of a program)   16 bytes [its generation]
 //	        "identity"             value: identity of a program
 //	        names
 //	            number             4 bytes; value: block of names
-//	processes
-//	    H(identity of a process)   16 bytes
+//	processes                      [sum of all snapshots]
+//	    H(identity of a process)   16 bytes [its generation]
 //	        "identity"             value: identity of a process
-//	        bases
+//	        bases                  [highest number so far]
 //	            number             4 bytes; value: base
-//	        snapshots
+//	        snapshots              [sum of its snapshots]
 //	            uptime kind        9 bytes; value: snapshot
+//
+// A generation is the sequence of programs after the bucket was counted in it, so
+// that a process which is forgotten and comes again differs from what it was.
+// A sum adds up, modulo 2^64, FNV-1a (64 bits) of the name of the process's bucket and
+// the key, for each snapshot. A sequence of 0 says nothing. The number of the commit is that of the meta page in use.
 //
 // H is the first 16 bytes of SHA-256 of the whole value stored under "identity",
 // checksum included. Names may be longer than a key of bbolt, so they are not keys.
@@ -69,9 +79,19 @@
 // fixed length are big-endian, so that keys sort as numbers sort. An optional
 // number is a uvarint, 0 for unknown and n+1 for n.
 //
-// Every value begins with its version, 01, and ends with four bytes: CRC-32C
-// (Castagnoli) of the key under which it lies and all of the value before
+// Every value begins with its version and ends with four bytes: CRC-32C
+// (Castagnoli) of its owner, the key under which it lies and all of the value before
 // them. A reader refuses a value of a version that it does not know.
+//
+// The version is 02, the owner the 16 bytes of the bucket of the program or process and
+// its generation, 8 bytes; for bases and snapshots the generation of the
+// program follows, 8 bytes. Identities have version 01 and no owner.
+//
+// A file of version 1 differs in its version and in that its values have version 01
+// and no owner; its sequences are 0. Its first change, or [Compact], makes it one of
+// version 2, with numbers and sums. Its values stay as they are and keep their version, in copies,
+// too; buckets that are there keep generation 0. A writer of version 1, which would not keep
+// the sums, refuses it from then on.
 //
 // Identity of a program: its name, a string. All runs of a program, on any
 // host, share one dictionary of type names, as they have most names in common;
@@ -88,17 +108,19 @@
 // Block of names: how many, a uvarint; then each name, a string, ascending and
 // not empty. Names are numbered in the order in which they were first stored,
 // from 0; the key is the number of the first name in the block, and blocks
-// leave no gaps. A, B and C, the first three types of a program, under key 00000000:
+// leave no gaps. A, B and C, the first three types of CLRHeapLeak, generation 1, under
+// key 00000000:
 //
-//	01 03 01 41 01 42 01 43 2eefdd6a
+//	02 03 01 41 01 42 01 43 695bd763
 //
 // Base: a table that others are written as a difference to. Numbers start at
 // 1; 0 means the empty table, which is not stored. Number of rows, a
 // uvarint; then rows, as a difference to the empty table. A base is no
 // snapshot: it stays as long as any snapshot refers to it, whatever becomes of
-// the one it was made for. {A: 46 objects, 736 bytes; B: 1, 24}, under key 00000001:
+// the one it was made for. {A: 46 objects, 736 bytes; B: 1, 24}, under key 00000001 in
+// the process above, generation 2:
 //
-//	01 02 00 5c c00b 00 02 30 d7839a88
+//	02 02 00 5c c00b 00 02 30 128e2803
 //	      A  46 736  B  1  24
 //
 // Rows: for each type whose row differs from the base, by ascending number, a
@@ -141,7 +163,7 @@
 // except an estimate:
 //
 //	key 0000008ac45e4800 20
-//	01 7d 01            version, flags, source sos
+//	02 7d 01            version, flags, source sos
 //	04 05               taken 2 s and 5 ns after 1970
 //	03 636c72 00        runtime "clr", version unknown
 //	01                  no server GC
@@ -155,10 +177,10 @@
 //	00 da53 a0bb0a      A: 5,357 objects and 85,712 bytes more
 //	01                  B: gone
 //	00 04 60            C: 2, 48
-//	34bca4f0          CRC
+//	bfce7d35            CRC
 //
 // Laws: keys ascend with uptime; a number stands for one name for as long as
-// the program is there, and a base number for one table for as long as the base is
+// the program is there, and a base number for one table for as long as the process is
 // there; each snapshot can be read with the dictionary of its program and at
 // most one base; what is decoded and encoded again says the same.
 //

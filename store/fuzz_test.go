@@ -22,6 +22,7 @@ func FuzzDecodeValue(f *testing.F) {
 	d.add([]string{"A", "B", "C", "D"})
 	base := d.tableOf([]heap.Type{{Name: "A", Count: 1, Bytes: 24}, {Name: "C", Count: 5, Bytes: math.MaxInt64}})
 	key := snapshotKey(596*time.Second, heap.All, false)
+	owner := ownerOf(bucketKey(encodeProcess(leakProcess)), 2, 1)
 	g := newRealistic(4)
 	s := g.next()
 	s.Types = []heap.Type{{Name: "A", Count: 1, Bytes: 24}, {Name: "D", Count: math.MaxInt64, Bytes: 1}}
@@ -32,14 +33,19 @@ func FuzzDecodeValue(f *testing.F) {
 	}
 	f.Add(append(append(slices.Clone(head), 1, 2), d.differ(base, d.tableOf(s.Types))...))
 	f.Add(append(append(slices.Clone(head), 0, 2), d.differ(noBase, d.tableOf(s.Types))...))
-	f.Add(encodeNames(nil, []string{"x", "y"})[:5])
+	head[0] = 1 // as version 1 has it
+	f.Add(append(append(slices.Clone(head), 1, 2), d.differ(base, d.tableOf(s.Types))...))
+	f.Add(encodeNames(nil, nil, []string{"x", "y"})[:5])
 	f.Add(encodeProcess(leakProcess))
 	f.Fuzz(func(t *testing.T, body []byte) {
 		if len(body) == 0 {
 			return
 		}
-		value := seal(key, slices.Clone(body))
-		if r, err := decodeRecord(leakProcess, key, value); err == nil {
+		value := seal(owner, key, slices.Clone(body))
+		if body[0] == 1 {
+			value = seal(nil, key, slices.Clone(body))
+		}
+		if r, err := decodeRecord(leakProcess, owner, key, value); err == nil {
 			types, err := d.apply(base, r.rest, r.rows)
 			if err == nil {
 				r.snap.Types = types
@@ -54,7 +60,7 @@ func FuzzDecodeValue(f *testing.F) {
 			}
 			_ = ids(r.rest, len(d.names), func(uint32, bool) {})
 		}
-		if names, err := decodeNames(key, value); err == nil {
+		if names, err := decodeNames(owner, key, value); err == nil {
 			size := 0
 			for _, n := range names {
 				size += len(n)
@@ -63,8 +69,8 @@ func FuzzDecodeValue(f *testing.F) {
 				t.Errorf("%d bytes of names from %d", size, len(value))
 			}
 		}
-		_, _ = d.decodeBase(key, value)
-		_, _ = decodeProcess(seal(keyIdentity, slices.Clone(body)))
+		_, _ = d.decodeBase(owner, key, value)
+		_, _ = decodeProcess(seal(nil, keyIdentity, slices.Clone(body)))
 	})
 }
 
@@ -98,7 +104,7 @@ func law(t *testing.T, d *dict, base *table, r *record) {
 		head = binary.AppendUvarint(head, uint64(len(s.Types)))
 		head = append(head, d.differ(base, d.tableOf(s.Types))...)
 	}
-	again, err := decodeRecord(s.Process, key, seal(key, head))
+	again, err := decodeRecord(s.Process, nil, key, seal(nil, key, head))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -95,6 +95,7 @@ func checkFile(path string, o Options) (*Health, error) {
 		c.damage("head of the file", err)
 		return c.h, nil
 	}
+	c.m = m
 	c.metas(r, m)
 	fresh, structure := verify(r, int64(len(data)))
 	if structure == nil && fresh {
@@ -102,9 +103,10 @@ func checkFile(path string, o Options) (*Health, error) {
 	}
 	before := len(c.h.Damage)
 	root := salvage(data, m, c.damage)
-	if structure != nil && len(c.h.Damage) == before {
+	var mixed mixedState
+	if structure != nil && len(c.h.Damage) == before && !errors.As(structure, &mixed) {
 		// Keys out of order, lost pages and a wrong list of free ones do not
-		// stop the walk.
+		// stop the walk; what is missing is told below, with its place.
 		c.damage("structure of the file", structure)
 	}
 	c.h.Free = freeBytes(data, m)
@@ -158,7 +160,11 @@ func freeBytes(data []byte, m meta) int64 {
 	return free + int64(n)*m.pageSize
 }
 
-type checker struct{ h *Health }
+type checker struct {
+	h   *Health
+	m   meta
+	sum uint64 // of all snapshots
+}
 
 func (c *checker) damage(where string, err error) {
 	if len(c.h.Damage) < maxDamage {
@@ -192,32 +198,46 @@ func (c *checker) store(root *bolts) error {
 			c.damage("head of the store", fmt.Errorf("%w: format %d, this one knows up to %d", ErrVersion, v[0], formatVersion))
 			return nil // its parts may mean anything
 		}
+		if err := compareCommit(head.sequence, c.m); err != nil {
+			c.damage("head of the store", err)
+		}
 	}
 	for _, name := range [][]byte{bucketPrograms, bucketProcesses} {
 		if root.bucket(name) == nil {
 			c.damage("head of the store", fmt.Errorf("%w: the %s are missing", ErrCorrupt, name))
 		}
 	}
-	programs := map[string]*dict{}
+	programs := map[string]program{}
 	if b := root.bucket(bucketPrograms); b != nil {
 		for _, p := range b.buckets {
 			c.program(p, programs)
 		}
 	}
 	if b := root.bucket(bucketProcesses); b != nil {
+		found := len(c.h.Damage)
 		for _, p := range b.buckets {
 			c.process(p, programs)
+		}
+		// Where the snapshots of a process are damaged, so is the sum of all.
+		if err := compareSum(c.sum, b.sequence); err != nil && len(c.h.Damage) == found {
+			c.damage("the processes", err)
 		}
 	}
 	slices.SortFunc(c.h.Processes, func(a, b ProcessHealth) int { return a.Process.Compare(b.Process) })
 	return nil
 }
 
+// program is what the snapshots of its processes need of a program.
+type program struct {
+	dict       *dict // nil: there is no such program
+	generation uint64
+}
+
 // program reads a dictionary. Names behind a gap keep their numbers.
-func (c *checker) program(b boltsBucket, programs map[string]*dict) {
+func (c *checker) program(b boltsBucket, programs map[string]program) {
 	where := fmt.Sprintf("program %x", b.key)
 	identity := b.get(keyIdentity)
-	if cur, err := unseal(keyIdentity, identity); err != nil {
+	if cur, err := unseal(nil, keyIdentity, identity); err != nil {
 		c.damage(where, fmt.Errorf("its name: %w", err))
 	} else if name := cur.string(); !bytes.Equal(bucketKey(identity), b.key) {
 		c.damage(where, fmt.Errorf("%w: %.60q lies under a wrong key", ErrCorrupt, name))
@@ -225,7 +245,8 @@ func (c *checker) program(b boltsBucket, programs map[string]*dict) {
 		where = fmt.Sprintf("program %.60q", name)
 	}
 	d := &dict{}
-	programs[string(b.key)] = d
+	programs[string(b.key)] = program{d, b.sequence}
+	owner := ownerOf(b.key, b.sequence)
 	names := b.bucket(bucketNames)
 	if names == nil {
 		c.damage(where, fmt.Errorf("%w: its type names are missing", ErrCorrupt))
@@ -239,7 +260,7 @@ func (c *checker) program(b boltsBucket, programs map[string]*dict) {
 			c.damage(where, fmt.Errorf("%w: type names from number %d on are missing, the next are those of %x", ErrCorrupt, next, v.key))
 			break
 		}
-		block, err := decodeNames(v.key, v.value)
+		block, err := decodeNames(owner, v.key, v.value)
 		if err != nil {
 			c.damage(where, fmt.Errorf("type names from number %d on: %w", next, err))
 			break
@@ -252,7 +273,7 @@ func (c *checker) program(b boltsBucket, programs map[string]*dict) {
 	c.h.Names += len(d.names)
 }
 
-func (c *checker) process(b boltsBucket, programs map[string]*dict) {
+func (c *checker) process(b boltsBucket, programs map[string]program) {
 	where := fmt.Sprintf("process %x", b.key)
 	identity := b.get(keyIdentity)
 	p, err := decodeProcess(identity)
@@ -264,14 +285,15 @@ func (c *checker) process(b boltsBucket, programs map[string]*dict) {
 	default:
 		where = p.String()
 	}
-	d := programs[string(bucketKey(encodeProgram(p.Program)))]
+	prog := programs[string(bucketKey(encodeProgram(p.Program)))]
+	d := prog.dict
 	if d == nil {
 		if err == nil {
 			c.damage(where, fmt.Errorf("%w: it has no type names", ErrCorrupt))
 		}
 		d = &dict{}
 	}
-	bases := &checkedBases{d: d, values: map[uint32]boltsValue{}, used: map[uint32]bool{}}
+	bases := &checkedBases{d: d, owner: ownerOf(b.key, b.sequence, prog.generation), values: map[uint32]boltsValue{}, used: map[uint32]bool{}}
 	if in := b.bucket(bucketBases); in == nil {
 		c.damage(where, fmt.Errorf("%w: its bases are missing", ErrCorrupt))
 	} else {
@@ -283,7 +305,7 @@ func (c *checker) process(b boltsBucket, programs map[string]*dict) {
 			n := binary.BigEndian.Uint32(v.key)
 			c.h.Bases++
 			bases.values[n] = v
-			if _, err := d.decodeBase(v.key, v.value); err != nil {
+			if _, err := d.decodeBase(bases.owner, v.key, v.value); err != nil {
 				c.damage(fmt.Sprintf("%s, base %d", where, n), err)
 			}
 		}
@@ -293,6 +315,14 @@ func (c *checker) process(b boltsBucket, programs map[string]*dict) {
 	if in == nil {
 		c.damage(where, fmt.Errorf("%w: its snapshots are missing", ErrCorrupt))
 		in = &bolts{}
+	}
+	var sum uint64
+	for _, v := range in.values {
+		sum += fingerprint(b.key, v.key)
+	}
+	c.sum += sum
+	if err := compareSum(sum, in.sequence); err != nil {
+		c.damage(where, err)
 	}
 	for _, v := range in.values {
 		at := fmt.Sprintf("%s, snapshot %x", where, v.key)
@@ -325,6 +355,7 @@ func (c *checker) process(b boltsBucket, programs map[string]*dict) {
 // decoded.
 type checkedBases struct {
 	d      *dict
+	owner  []byte
 	values map[uint32]boltsValue
 	used   map[uint32]bool
 	tables map[uint32]*table
@@ -342,7 +373,7 @@ func (b *checkedBases) table(n uint32) (*table, error) {
 	if !ok {
 		return nil, fmt.Errorf("%w: its base %d is missing", ErrCorrupt, n)
 	}
-	t, err := b.d.decodeBase(v.key, v.value)
+	t, err := b.d.decodeBase(b.owner, v.key, v.value)
 	if err != nil {
 		return nil, fmt.Errorf("its base %d: %w", n, err)
 	}
@@ -354,7 +385,7 @@ func (b *checkedBases) table(n uint32) (*table, error) {
 }
 
 func (c *checker) snapshot(p heap.Process, d *dict, bases *checkedBases, v boltsValue) error {
-	r, err := decodeRecord(p, v.key, v.value)
+	r, err := decodeRecord(p, bases.owner, v.key, v.value)
 	if err != nil || !r.table {
 		return err
 	}

@@ -14,12 +14,19 @@ import (
 	"leaktrack/heap"
 )
 
-// inBolt changes a store behind the back of this package.
+// inBolt changes a store behind the back of this package, but for the number of the
+// commit.
 func inBolt(t *testing.T, path string, f func(tx *bbolt.Tx) error) {
 	t.Helper()
 	b, err := bbolt.Open(path, 0o600, nil)
 	if err == nil {
-		err = errors.Join(b.Update(f), b.Close())
+		err = errors.Join(b.Update(func(tx *bbolt.Tx) error {
+			err := f(tx)
+			if err == nil && tx.Bucket(bucketMeta) != nil {
+				err = signed(tx)
+			}
+			return err
+		}), b.Close())
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -57,8 +64,8 @@ func TestCheckNamesTheDamage(t *testing.T) {
 			return sp.snapshots.Put(key, v)
 		}), 40, 1, ErrCorrupt, "at 5s (all): store is damaged: checksum"},
 		{"a snapshot of a newer version", in(func(sp *space) error {
-			return sp.snapshots.Put(key, []byte("\x02something new"))
-		}), 40, 1, ErrVersion, "at 5s (all): written by a newer leaktrack: value of version 2"},
+			return sp.snapshots.Put(key, []byte("\x03something new"))
+		}), 40, 1, ErrVersion, "at 5s (all): written by a newer leaktrack: value of version 3"},
 		{"the first type names are missing", in(func(sp *space) error {
 			return sp.names.Delete(number32(0))
 		}), 0, 41, ErrCorrupt, "type names from number 0 on are missing"},
@@ -83,7 +90,7 @@ func TestCheckNamesTheDamage(t *testing.T) {
 			inBolt(t, path, func(tx *bbolt.Tx) error {
 				return tx.Bucket(bucketMeta).Put(keyVersion, []byte{formatVersion + 1})
 			})
-		}, 0, 0, ErrVersion, "format 2, this one knows up to 1"},
+		}, 0, 0, ErrVersion, "format 3, this one knows up to 2"},
 		{"the programs are gone", func(t *testing.T, path string) {
 			inBolt(t, path, func(tx *bbolt.Tx) error { return tx.DeleteBucket(bucketPrograms) })
 		}, 0, 41, ErrCorrupt, "the programs are missing"},

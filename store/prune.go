@@ -101,10 +101,10 @@ func (db *DB) pruneProcess(p heap.Process, o PruneOptions) (done Pruned, err err
 			return err
 		}
 		if done.Left == 0 {
-			return forget(tx, p)
+			return forget(tx, sp)
 		}
 		for _, k := range gone {
-			if err := sp.snapshots.Delete(k); err != nil {
+			if err := errors.Join(sp.removed(k), sp.snapshots.Delete(k)); err != nil {
 				return err
 			}
 		}
@@ -130,7 +130,7 @@ func (s *space) prunable(o PruneOptions) (gone [][]byte, bases []uint32, done Pr
 	used := map[uint32]bool{}
 	c := s.snapshots.Cursor()
 	for k, v := c.First(); k != nil; k, v = c.Next() {
-		r, err := decodeRecord(s.process, k, v)
+		r, err := s.record(k, v)
 		if err != nil {
 			return nil, nil, done, err
 		}
@@ -232,9 +232,9 @@ func even(uptimes []time.Duration, n int) []bool {
 
 // forget removes a process, and its program's dictionary when it was the last
 // process of it.
-func forget(tx *bbolt.Tx, p heap.Process) error {
-	processes := tx.Bucket(bucketProcesses)
-	if err := processes.DeleteBucket(bucketKey(encodeProcess(p))); err != nil {
+func forget(tx *bbolt.Tx, s *space) error {
+	p, processes := s.process, s.processes
+	if err := errors.Join(s.add(-s.snapshots.Sequence()), processes.DeleteBucket(bucketKey(encodeProcess(p)))); err != nil {
 		return err
 	}
 	others := false

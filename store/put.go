@@ -173,7 +173,7 @@ func (w *writer) dict(s *space) (*dict, error) {
 			clear(w.dicts)
 		}
 		d = &dict{}
-		if err := d.update(s.names); err != nil {
+		if err := d.update(s); err != nil {
 			return nil, err
 		}
 		w.dicts[s.process.Program] = d
@@ -212,7 +212,7 @@ func (w *writer) look(tx *bbolt.Tx, s *heap.Snapshot, replace bool) (Result, *re
 	if value == nil {
 		return Result{}, nil
 	}
-	r, err := decodeRecord(s.Process, key, value)
+	r, err := sp.record(key, value)
 	if err != nil {
 		return Result{0, err}, nil
 	}
@@ -359,8 +359,13 @@ func (w *writer) put(tx *bbolt.Tx, s *heap.Snapshot, replace bool) (Result, erro
 	// Keys mostly come in ascending order. Half-filled pages, bbolt's way with
 	// keys in any order, would then stay half empty.
 	sp.snapshots.FillPercent = 0.95
-	if err := sp.snapshots.Put(key, seal(key, value)); err != nil {
+	if err := sp.snapshots.Put(key, seal(sp.owner, key, value)); err != nil {
 		return Result{}, err
+	}
+	if result.Outcome == Stored {
+		if err := sp.added(key); err != nil {
+			return Result{}, err
+		}
 	}
 	if old != nil && old.base != 0 {
 		if err := w.dropUnused(sp, old.base); err != nil {
@@ -395,7 +400,7 @@ func (w *writer) appendTable(value []byte, sp *space, key []byte, s *heap.Snapsh
 		}
 		k := number32(uint32(len(d.names)))
 		sp.names.FillPercent = 0.95
-		if err := sp.names.Put(k, encodeNames(k, missing)); err != nil {
+		if err := sp.names.Put(k, encodeNames(sp.programOwner, k, missing)); err != nil {
 			return nil, err
 		}
 		d.add(missing)
@@ -420,17 +425,13 @@ func (w *writer) appendTable(value []byte, sp *space, key []byte, s *heap.Snapsh
 			}
 		}
 		if number == 0 {
-			number, rest = 1, nil
-			if k, _ := sp.bases.Cursor().Last(); k != nil {
-				last := binary.BigEndian.Uint32(k)
-				if last == math.MaxUint32 {
-					return nil, errors.New("more than 2^32 bases")
-				}
-				number = last + 1
+			if number, err = nextBase(sp.bases); err != nil {
+				return nil, err
 			}
+			rest = nil
 			k := number32(number)
 			sp.bases.FillPercent = 0.95
-			if err := sp.bases.Put(k, encodeBase(k, len(s.Types), full)); err != nil {
+			if err := sp.bases.Put(k, encodeBase(sp.owner, k, len(s.Types), full)); err != nil {
 				return nil, err
 			}
 			// The rows are the caller's, who may change them later.
@@ -448,6 +449,19 @@ func (w *writer) appendTable(value []byte, sp *space, key []byte, s *heap.Snapsh
 	return append(value, rest...), nil
 }
 
+// nextBase returns a number that no base had before, as a snapshot is not to find
+// another base under the number of one that is gone.
+func nextBase(bases *bbolt.Bucket) (uint32, error) {
+	last := bases.Sequence()
+	if k, _ := bases.Cursor().Last(); k != nil { // version 1 did not keep the number
+		last = max(last, uint64(binary.BigEndian.Uint32(k)))
+	}
+	if last >= math.MaxUint32 {
+		return 0, errors.New("more than 2^32 bases")
+	}
+	return uint32(last + 1), bases.SetSequence(last + 1)
+}
+
 // neighbour returns the base of the nearest earlier table of the same basis,
 // of the nearest later one when there is none, or 0; and how many tables in a
 // row before key refer to it, counted up to maxDependants.
@@ -456,7 +470,7 @@ func neighbour(sp *space, key []byte) (base uint32, dependants int, err error) {
 		if len(k) != keySize || k[8] != key[8] || bytes.Equal(k, key) {
 			return false, nil
 		}
-		r, err := decodeRecord(sp.process, k, v)
+		r, err := sp.record(k, v)
 		if err != nil || r.base == 0 {
 			return true, err
 		}
@@ -496,7 +510,7 @@ func neighbour(sp *space, key []byte) (base uint32, dependants int, err error) {
 func (w *writer) dropUnused(sp *space, number uint32) error {
 	c := sp.snapshots.Cursor()
 	for k, v := c.First(); k != nil; k, v = c.Next() {
-		r, err := decodeRecord(sp.process, k, v)
+		r, err := sp.record(k, v)
 		if err != nil {
 			return err
 		}

@@ -90,12 +90,12 @@ func (r *reader) open(tx *bbolt.Tx) (*space, error) {
 	if s == nil {
 		return nil, fmt.Errorf("process %v: %w", r.process, ErrNotFound)
 	}
-	return s, r.dict.update(s.names)
+	return s, r.dict.update(s)
 }
 
 // load reads the head of a value and makes sure of its base.
 func (r *reader) load(s *space, key, value []byte) (*record, error) {
-	rec, err := decodeRecord(r.process, key, value)
+	rec, err := s.record(key, value)
 	if err != nil || !rec.table || rec.base == 0 || r.bases[rec.base] != nil {
 		return rec, err
 	}
@@ -274,7 +274,7 @@ func (db *DB) each(p heap.Process, f func(s *space, rec *record) error) error {
 		}
 		c := s.snapshots.Cursor()
 		for k, v := c.First(); k != nil; k, v = c.Next() {
-			rec, err := decodeRecord(p, k, v)
+			rec, err := s.record(k, v)
 			if err != nil {
 				return err
 			}

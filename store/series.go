@@ -38,7 +38,7 @@ func (db *DB) Series(p heap.Process, basis heap.Basis, name string) ([]Point, er
 	err := db.each(p, func(s *space, rec *record) error {
 		if in == nil {
 			in = s
-			if err := d.update(s.names); err != nil {
+			if err := d.update(s); err != nil {
 				return err
 			}
 			id, known = d.number(name)
@@ -83,7 +83,7 @@ func (s *space) baseRows(number uint32) (rest []byte, rows int, err error) {
 	if v == nil {
 		return nil, 0, fmt.Errorf("%w: base %d of %v is missing", ErrCorrupt, number, s.process)
 	}
-	return baseParts(key, v)
+	return baseParts(s.owner, key, v)
 }
 
 // pick returns the row with number id of the table that rest describes as a
@@ -140,7 +140,7 @@ func (db *DB) TypeNames(p heap.Process) ([]string, error) {
 	err := db.each(p, func(s *space, rec *record) error {
 		if in == nil {
 			in = s
-			if err := d.update(s.names); err != nil {
+			if err := d.update(s); err != nil {
 				return err
 			}
 		}

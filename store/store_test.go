@@ -181,7 +181,7 @@ func TestReplace(t *testing.T) {
 		}
 		used := map[uint32]bool{}
 		err = sp.snapshots.ForEach(func(k, v []byte) error {
-			r, err := decodeRecord(leakProcess, k, v)
+			r, err := sp.record(k, v)
 			if err == nil && r.base != 0 {
 				used[r.base] = true
 			}

@@ -116,16 +116,16 @@ func (d *dict) missing(types []heap.Type) []string {
 
 // encodeNames writes one block of the dictionary. Names are plain, not
 // front-coded, so that a hostile block cannot unfold to more than its size.
-func encodeNames(key []byte, names []string) []byte {
-	b := binary.AppendUvarint([]byte{formatVersion}, uint64(len(names)))
+func encodeNames(owner, key []byte, names []string) []byte {
+	b := binary.AppendUvarint([]byte{valueVersion}, uint64(len(names)))
 	for _, n := range names {
 		b = appendString(b, n)
 	}
-	return seal(key, b)
+	return seal(owner, key, b)
 }
 
-func decodeNames(key, value []byte) ([]string, error) {
-	c, err := unseal(key, value)
+func decodeNames(owner, key, value []byte) ([]string, error) {
+	c, err := unseal(owner, key, value)
 	if err != nil {
 		return nil, err
 	}
@@ -258,14 +258,14 @@ func (d *dict) differ(base, cur *table) []byte {
 }
 
 // encodeBase writes a base: its rows as a difference to the empty table.
-func encodeBase(key []byte, rows int, rest []byte) []byte {
-	b := binary.AppendUvarint([]byte{formatVersion}, uint64(rows))
-	return seal(key, append(b, rest...))
+func encodeBase(owner, key []byte, rows int, rest []byte) []byte {
+	b := binary.AppendUvarint([]byte{valueVersion}, uint64(rows))
+	return seal(owner, key, append(b, rest...))
 }
 
 // baseParts returns the entries of a base and how many rows they make.
-func baseParts(key, value []byte) (rest []byte, rows int, err error) {
-	c, err := unseal(key, value)
+func baseParts(owner, key, value []byte) (rest []byte, rows int, err error) {
+	c, err := unseal(owner, key, value)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -278,8 +278,8 @@ func baseParts(key, value []byte) (rest []byte, rows int, err error) {
 	return rest, int(n), c.end()
 }
 
-func (d *dict) decodeBase(key, value []byte) (*table, error) {
-	rest, rows, err := baseParts(key, value)
+func (d *dict) decodeBase(owner, key, value []byte) (*table, error) {
+	rest, rows, err := baseParts(owner, key, value)
 	if err != nil {
 		return nil, err
 	}

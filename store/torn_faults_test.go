@@ -3,7 +3,9 @@
 package store
 
 import (
+	"bytes"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
@@ -28,59 +30,114 @@ func tornSnapshot(era, pid, i int) *heap.Snapshot {
 	return s
 }
 
+// torn is a store that is written at random; processes with an odd pid keep all of
+// their snapshots, the others are forgotten now and then, with dictionary and bases.
+type torn struct {
+	t         *testing.T
+	db        *DB
+	rng       *rand.Rand
+	processes int
+	era       int
+	next      map[int]int
+	written   map[int]int // snapshots of odd processes
+
+	refused, right int // copies
+}
+
+func newTorn(t *testing.T, path string, rng *rand.Rand, round int) *torn {
+	// Every second store has so many processes that they fill pages of their own.
+	return &torn{t: t, db: open(t, path, Options{noSync: true}), rng: rng, processes: []int{4, 60}[round%2], era: round % 20,
+		next: map[int]int{}, written: map[int]int{}}
+}
+
+func (w *torn) commit() {
+	t, rng := w.t, w.rng
+	t.Helper()
+	pid := 1 + rng.IntN(w.processes)
+	if pid%2 == 0 && rng.IntN(6) == 0 {
+		infos, err := w.db.Processes()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, i := range infos {
+			if i.Process.PID == pid {
+				if _, err := w.db.Prune(PruneOptions{Processes: []heap.Process{i.Process}, Keep: rng.IntN(2), OlderThan: 1, Now: time.Unix(1<<40, 0)}); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		w.era++
+		return
+	}
+	var snaps []*heap.Snapshot
+	for range 1 + rng.IntN(12) {
+		s := tornSnapshot(w.era, pid, w.next[pid])
+		s.Taken = time.Unix(int64(w.era), 0)
+		snaps = append(snaps, s)
+		w.next[pid]++
+	}
+	for _, r := range w.db.PutBatch(snaps, true) {
+		if r.Err != nil {
+			t.Fatal(r.Err)
+		}
+	}
+	if pid%2 == 1 {
+		w.written[pid] += len(snaps)
+	}
+}
+
+// check reads a copy, which is to be refused, or to hold nothing wrong and to lack
+// nothing of what was stored before it was begun.
+func (w *torn) check(path, what string, before map[int]int) {
+	t := w.t
+	t.Helper()
+	c, err := Open(path, Options{ReadOnly: true, Wait: -1})
+	var got []*heap.Snapshot
+	if err == nil {
+		got, err = readAll(c)
+		c.Close()
+	}
+	if err != nil {
+		if w.refused++; !typed(err) {
+			t.Errorf("%s: %v", what, err)
+		}
+		return
+	}
+	w.right++
+	missing := maps.Clone(before)
+	for _, s := range got {
+		want := tornSnapshot(int(s.Taken.Unix()), s.Process.PID, int(s.Uptime/time.Second))
+		want.Taken = s.Taken
+		if !s.Equal(want) {
+			t.Errorf("%s: %v at %v is wrong: %s", what, s.Process, s.Uptime, difference(want, s))
+			return
+		}
+		missing[s.Process.PID]--
+	}
+	for pid, n := range missing {
+		if n > 0 {
+			t.Errorf("%s: of process %d are missing %d snapshots that were stored before the copy was begun", what, pid, n)
+		}
+	}
+}
+
 // TestCopiedWhileWritten copies the file page by page while it is written, which
-// is what cp does, only worse: up to three commits fall between two pages. The
-// copy is refused or holds nothing wrong.
+// is what cp does, only worse: up to three commits fall between two pages.
 func TestCopiedWhileWritten(t *testing.T) {
 	dir := t.TempDir()
 	path, copied := filepath.Join(dir, "w.db"), filepath.Join(dir, "c.db")
 	rng := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 3))
-	refused, right, stale := 0, 0, 0
+	refused, right := 0, 0
 	rounds := faultRounds(t)
 	for round := range rounds {
 		if err := os.Remove(path); err != nil && round > 0 {
 			t.Fatal(err)
 		}
-		db := open(t, path, Options{noSync: true})
-		era, next := round%20, map[int]int{}
-		written := map[Key]bool{} // and not removed; of process 1, which is never pruned
-		commit := func() {
-			pid := 1 + rng.IntN(4)
-			if pid > 1 && rng.IntN(12) == 0 { // forget it, with its dictionary and bases
-				infos, err := db.Processes()
-				if err != nil {
-					t.Fatal(err)
-				}
-				for _, i := range infos {
-					if i.Process.PID == pid {
-						if _, err := db.Prune(PruneOptions{Processes: []heap.Process{i.Process}, Keep: rng.IntN(2), OlderThan: 1, Now: time.Unix(1<<40, 0)}); err != nil {
-							t.Fatal(err)
-						}
-					}
-				}
-				era++
-				return
-			}
-			var snaps []*heap.Snapshot
-			for range 1 + rng.IntN(12) {
-				s := tornSnapshot(era, pid, next[pid])
-				s.Taken = time.Unix(int64(era), 0)
-				snaps = append(snaps, s)
-				next[pid]++
-			}
-			for k, r := range db.PutBatch(snaps, true) {
-				if r.Err != nil {
-					t.Fatal(r.Err)
-				}
-				if pid == 1 {
-					written[KeyOf(snaps[k])] = true
-				}
-			}
+		w := newTorn(t, path, rng, round)
+		for range 5 + rng.IntN(5*w.processes) {
+			w.commit()
 		}
-		for range 5 + rng.IntN(20) {
-			commit()
-		}
-		before := len(written)
+		before := maps.Clone(w.written)
 		from, err := os.Open(path)
 		if err != nil {
 			t.Fatal(err)
@@ -97,44 +154,67 @@ func TestCopiedWhileWritten(t *testing.T) {
 			}
 			if rng.IntN(4) == 0 {
 				for range rng.IntN(4) {
-					commit()
+					w.commit()
 				}
 			}
 		}
 		from.Close()
-		db.Close()
+		w.db.Close()
 		if err := os.WriteFile(copied, data, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		c, err := Open(copied, Options{ReadOnly: true, Wait: -1})
-		var got []*heap.Snapshot
-		if err == nil {
-			got, err = readAll(c)
-			c.Close()
-		}
-		if err != nil {
-			if refused++; !typed(err) {
-				t.Errorf("round %d: %v", round, err)
-			}
-			continue
-		}
-		mine := 0
-		for _, s := range got {
-			e := int(s.Taken.Unix())
-			want := tornSnapshot(e, s.Process.PID, int(s.Uptime/time.Second))
-			want.Taken = s.Taken
-			if !s.Equal(want) {
-				t.Fatalf("round %d: %v at %v is wrong: %s", round, s.Process, s.Uptime, difference(want, s))
-			}
-			if s.Process.PID == 1 {
-				mine++
-			}
-		}
-		if mine < before {
-			stale++
-			t.Errorf("round %d: %d snapshots of a process are there, %d were stored before the copy began", round, mine, before)
-		}
-		right++
+		w.check(copied, fmt.Sprintf("round %d", round), before)
+		refused, right = refused+w.refused, right+w.right
 	}
-	t.Logf("%d copies while written: %d refused, %d right, %d with something missing", rounds, refused, right, stale)
+	t.Logf("%d copies while written: %d refused, %d right", rounds, refused, right)
+}
+
+// TestSplicedCopies takes one page of a later state into a file, each in turn, and
+// all pages from each one on: fewer things fit together in the copy of a busy file,
+// and here nothing else gives it away.
+func TestSplicedCopies(t *testing.T) {
+	dir := t.TempDir()
+	path, copied := filepath.Join(dir, "w.db"), filepath.Join(dir, "c.db")
+	rng := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 4))
+	refused, right := 0, 0
+	rounds := max(faultRounds(t)/10, 2)
+	for round := range rounds {
+		if err := os.Remove(path); err != nil && round > 0 {
+			t.Fatal(err)
+		}
+		w := newTorn(t, path, rng, round)
+		for range 5 + rng.IntN(3*w.processes) {
+			w.commit()
+		}
+		before := maps.Clone(w.written)
+		old, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 1 + rng.IntN(6) {
+			w.commit()
+		}
+		young, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		page := int(metaOf(t, path).pageSize)
+		w.db.Close()
+		for at := 0; at < min(len(old), len(young)); at += page {
+			if bytes.Equal(old[at:at+page], young[at:at+page]) {
+				continue
+			}
+			one, rest := bytes.Clone(old), bytes.Clone(old)
+			copy(one[at:at+page], young[at:])
+			copy(rest[at:], young[at:])
+			for what, data := range map[string][]byte{"one": one, "all from it on": rest} {
+				if err := os.WriteFile(copied, data, 0o600); err != nil {
+					t.Fatal(err)
+				}
+				w.check(copied, fmt.Sprintf("round %d, page %d, %s", round, at/page, what), before)
+			}
+		}
+		refused, right = refused+w.refused, right+w.right
+	}
+	t.Logf("%d stores, %d copies: %d refused, %d right", rounds, refused+right, refused, right)
 }

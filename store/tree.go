@@ -9,8 +9,9 @@ import (
 // bolts is a bucket as [salvage] finds it in the pages of a file: what can be
 // read of it, without bbolt, which would give up at the first damage.
 type bolts struct {
-	values  []boltsValue
-	buckets []boltsBucket
+	sequence uint64 // the number that bbolt keeps for a bucket
+	values   []boltsValue
+	buckets  []boltsBucket
 }
 
 type boltsValue struct{ key, value []byte }
@@ -122,6 +123,9 @@ func (s *salvager) elements(to *bolts, b []byte, id uint64, depth int) {
 			continue
 		}
 		child := &bolts{}
+		if len(value) >= bucketHead {
+			child.sequence = ne.Uint64(value[8:])
+		}
 		to.buckets = append(to.buckets, boltsBucket{key, child})
 		switch {
 		case len(value) < bucketHead:

@@ -136,7 +136,7 @@ func appendHead(b []byte, s *heap.Snapshot) ([]byte, error) {
 			flags |= f.bit
 		}
 	}
-	b = append(b, formatVersion, flags, byte(code))
+	b = append(b, valueVersion, flags, byte(code))
 	if flags&flagTaken != 0 {
 		b = binary.AppendVarint(b, s.Taken.Unix())
 		b = binary.AppendUvarint(b, uint64(s.Taken.Nanosecond()))
@@ -180,12 +180,12 @@ type record struct {
 
 // decodeRecord reads a value up to its entries. The process is not in the
 // value; the caller knows it.
-func decodeRecord(p heap.Process, key, value []byte) (*record, error) {
+func decodeRecord(p heap.Process, owner, key, value []byte) (*record, error) {
 	uptime, basis, counters0, err := parseKey(key)
 	if err != nil {
 		return nil, err
 	}
-	c, err := unseal(key, value)
+	c, err := unseal(owner, key, value)
 	if err != nil {
 		return nil, err
 	}

@@ -16,8 +16,9 @@ import (
 // stack overflow, which nothing can recover; or a part of the data is silently
 // missing. So every page is checked here, before bbolt sees the file: by page
 // number, kind, element bounds, key order, and that each page below the high
-// water mark is either reached exactly once or free. What the values hold is
-// guarded by their checksums.
+// water mark is either reached exactly once or free; and that the pages are of the
+// commit that the meta page tells of, with all of its snapshots. What the values
+// hold is guarded by their checksums.
 //
 // The layout is that of bbolt's internal/common, files page.go, meta.go and
 // bucket.go, file version 2: integers in the byte order of the machine.
@@ -186,6 +187,10 @@ type verifier struct {
 	// buffers by depth, kept because most pages are of one size
 	bufs        [maxDepth][]byte
 	rootEntries int
+	// sum is that of the snapshots so far, in the process or in all; process is the
+	// name of the bucket they lie in, nil where the values are no snapshots.
+	sum     uint64
+	process []byte
 }
 
 // verify checks that bbolt can work on the file. It reports whether the file is
@@ -203,7 +208,7 @@ func verify(r io.ReaderAt, size int64) (fresh bool, err error) {
 	if err := v.freelist(); err != nil {
 		return false, err
 	}
-	if err := v.page(m.root, 0, nil, nil); err != nil {
+	if err := v.page(m.root, 0, nil, nil, nil); err != nil {
 		return false, err
 	}
 	for id, s := range v.seen {
@@ -281,8 +286,9 @@ func (v *verifier) freelist() error {
 	return nil
 }
 
-// page checks page id and what hangs below it. Its keys are in [low, high).
-func (v *verifier) page(id uint64, depth int, low, high []byte) error {
+// page checks page id of the bucket in and what hangs below it. Its keys are in
+// [low, high).
+func (v *verifier) page(id uint64, depth int, in, low, high []byte) error {
 	if depth >= maxDepth {
 		return v.bad(id, "lies too deep")
 	}
@@ -290,12 +296,12 @@ func (v *verifier) page(id uint64, depth int, low, high []byte) error {
 	if err != nil {
 		return err
 	}
-	return v.elements(b, id, depth, low, high, false)
+	return v.elements(b, id, depth, in, low, high, false)
 }
 
 // elements checks the elements of a page, or of a bucket that lives inline in
 // the value of its parent.
-func (v *verifier) elements(b []byte, id uint64, depth int, low, high []byte, inline bool) error {
+func (v *verifier) elements(b []byte, id uint64, depth int, in, low, high []byte, inline bool) error {
 	ne := binary.NativeEndian
 	flags, count := ne.Uint16(b[8:]), int(ne.Uint16(b[10:]))
 	if flags != pageBranch && flags != pageLeaf || pageHead+count*elemSize > len(b) || flags == pageBranch && count == 0 {
@@ -344,32 +350,84 @@ func (v *verifier) elements(b []byte, id uint64, depth int, low, high []byte, in
 			if i+1 < count {
 				next = keys[i+1]
 			}
-			if err := v.page(ne.Uint64(e[8:]), depth+1, keys[i], next); err != nil {
+			if err := v.page(ne.Uint64(e[8:]), depth+1, in, keys[i], next); err != nil {
 				return err
 			}
-			continue
-		}
-		if ne.Uint32(e) != leafBucket {
 			continue
 		}
 		at := uint64(pageHead+i*elemSize) + uint64(ne.Uint32(e[4:])) + uint64(ne.Uint32(e[8:]))
 		val := b[at : at+uint64(ne.Uint32(e[12:]))]
-		if len(val) < bucketHead {
-			return v.bad(id, "element %d holds no bucket", i)
-		}
-		if child := ne.Uint64(val); child != 0 {
-			if err := v.page(child, depth+1, nil, nil); err != nil {
-				return err
+		if ne.Uint32(e) != leafBucket {
+			if v.process != nil {
+				v.sum += fingerprint(v.process, keys[i])
 			}
 			continue
 		}
-		sub := val[bucketHead:]
-		if len(sub) < pageHead || ne.Uint16(sub[8:]) != pageLeaf || depth+1 >= maxDepth {
+		if len(val) < bucketHead {
 			return v.bad(id, "element %d holds no bucket", i)
 		}
-		if err := v.elements(sub, id, depth+1, nil, nil, true); err != nil {
+		if err := v.bucket(in, keys[i], val, id, depth); err != nil {
 			return err
 		}
 	}
 	return nil
 }
+
+// bucket checks a bucket that is called name and lies in another, and that what it
+// holds is what its sequence says (see doc.go).
+func (v *verifier) bucket(in, name, val []byte, id uint64, depth int) error {
+	ne := binary.NativeEndian
+	child, sequence, sub := ne.Uint64(val), ne.Uint64(val[8:]), val[bucketHead:]
+	snapshots, processes := bytes.Equal(name, bucketSnapshots), bytes.Equal(name, bucketProcesses)
+	sum := v.sum
+	if snapshots || processes {
+		v.sum = 0
+	}
+	if snapshots {
+		v.process = in
+	}
+	var err error
+	switch {
+	case child != 0:
+		err = v.page(child, depth+1, name, nil, nil)
+	case len(sub) < pageHead || ne.Uint16(sub[8:]) != pageLeaf || depth+1 >= maxDepth:
+		err = v.bad(id, "bucket %.16x holds nothing", name)
+	default:
+		err = v.elements(sub, id, depth+1, name, nil, nil, true)
+	}
+	if err != nil {
+		return err
+	}
+	if snapshots || processes {
+		if err := compareSum(v.sum, sequence); err != nil {
+			return err
+		}
+		v.sum, v.process = v.sum+sum, nil
+	}
+	if bytes.Equal(name, bucketMeta) {
+		return compareCommit(sequence, v.m)
+	}
+	return nil
+}
+
+// compareSum finds the snapshots that are missing, or are not those that were stored
+// last: they leave no other trace. 0 stands for a bucket of version 1, which has no sum.
+func compareSum(sum, sequence uint64) error {
+	if sequence == 0 || sum == sequence {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", ErrCorrupt, mixedState("snapshots are missing, or others are there than were stored"))
+}
+
+// compareCommit wants the tree of the commit that the meta page tells of.
+func compareCommit(sequence uint64, m meta) error {
+	if sequence == 0 || sequence == m.txid {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", ErrCorrupt, mixedState(fmt.Sprintf("the pages are of commit %d, the meta page of commit %d", sequence, m.txid)))
+}
+
+// mixedState says that sound pages of several states of the file lie together.
+type mixedState string
+
+func (m mixedState) Error() string { return string(m) }

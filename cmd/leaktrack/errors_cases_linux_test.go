@@ -8,6 +8,7 @@ import (
 	"debug/elf"
 	"encoding/binary"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -438,7 +439,10 @@ func otherBolt(t *testing.T, s *scene) {
 func newerStore(t *testing.T, s *scene) {
 	db, err := bbolt.Open(s.path("shop.db"), 0o600, nil)
 	check(t, err)
-	check(t, db.Update(func(tx *bbolt.Tx) error { return tx.Bucket([]byte("leaktrack")).Put([]byte("version"), []byte{99}) }))
+	check(t, db.Update(func(tx *bbolt.Tx) error {
+		head := tx.Bucket([]byte("leaktrack"))
+		return errors.Join(head.Put([]byte("version"), []byte{99}), head.SetSequence(uint64(tx.ID()))) // the number of the commit
+	}))
 	check(t, db.Close())
 }
 
