@@ -44,10 +44,19 @@ type torn struct {
 	refused, right int // copies
 }
 
+// newTorn takes the place of the store in path by one with some commits.
 func newTorn(t *testing.T, path string, rng *rand.Rand, round int) *torn {
+	t.Helper()
+	if err := os.Remove(path); err != nil && round > 0 {
+		t.Fatal(err)
+	}
 	// Every second store has so many processes that they fill pages of their own.
-	return &torn{t: t, db: open(t, path, Options{noSync: true}), rng: rng, processes: []int{4, 60}[round%2], era: round % 20,
+	w := &torn{t: t, db: open(t, path, Options{noSync: true}), rng: rng, processes: []int{4, 60}[round%2], era: round % 20,
 		next: map[int]int{}, written: map[int]int{}}
+	for range 5 + rng.IntN(4*w.processes) {
+		w.commit()
+	}
+	return w
 }
 
 func (w *torn) commit() {
@@ -130,13 +139,7 @@ func TestCopiedWhileWritten(t *testing.T) {
 	refused, right := 0, 0
 	rounds := faultRounds(t)
 	for round := range rounds {
-		if err := os.Remove(path); err != nil && round > 0 {
-			t.Fatal(err)
-		}
 		w := newTorn(t, path, rng, round)
-		for range 5 + rng.IntN(5*w.processes) {
-			w.commit()
-		}
 		before := maps.Clone(w.written)
 		from, err := os.Open(path)
 		if err != nil {
@@ -179,13 +182,7 @@ func TestSplicedCopies(t *testing.T) {
 	refused, right := 0, 0
 	rounds := max(faultRounds(t)/10, 2)
 	for round := range rounds {
-		if err := os.Remove(path); err != nil && round > 0 {
-			t.Fatal(err)
-		}
 		w := newTorn(t, path, rng, round)
-		for range 5 + rng.IntN(3*w.processes) {
-			w.commit()
-		}
 		before := maps.Clone(w.written)
 		old, err := os.ReadFile(path)
 		if err != nil {
