@@ -41,7 +41,9 @@
 // Known limits: the file of a machine cannot be read on one of the other byte
 // order, as bbolt stores its own integers as the machine does. Opening reads the
 // whole file once. On Windows, Solaris and AIX the pages are checked before
-// the lock is taken. A network file system must support locks.
+// the lock is taken. A network file system must support locks. What another
+// program has written with bbolt, be it only to compact the file, is refused, as it
+// does not keep the numbers of the format.
 //
 // # Format, version 2
 //
