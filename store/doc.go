@@ -13,9 +13,9 @@
 //
 // A process killed at any moment leaves a file that opens and holds what was
 // reported as stored. If the younger of bbolt's two meta pages is damaged, the
-// file is what it was before the last commit; that is bbolt's way of
-// recovering from a torn write, and [Options.Warning] is told of it. Any other damage
-// is an error, [ErrCorrupt]: the pages, and that they are of one state with all of its
+// file is what it was before the last commit; that is bbolt's way of recovering
+// from a torn write, and [Options.Warning] is told of it. Any other damage is an
+// error, [ErrCorrupt]: the pages, and that they are of one state with all of its
 // snapshots, are checked when the file is opened, the values by checksums when
 // they are read.
 //
@@ -25,11 +25,12 @@
 //
 // Copy the file with [Backup]. A plain copy of a file that is being written is
 // mostly refused, as its pages do not fit together. What is not refused has the
-// snapshots of one commit, not older than the beginning of a copy that begins with the first page: the tree
-// says of which commit it is, and has a sum of all keys. No value lies in a wrong
-// place, but for one chance in 2^32 for each, as the checksums cover the process, the
-// generation of its names and the key; those of version 1 of the format do not.
-// What remains: a snapshot that was replaced lately ([DB.Put]) may be as it was before.
+// snapshots of one commit, not older than the beginning of a copy that begins
+// with the first page: the tree says of which commit it is, and has a sum of all
+// keys. No value lies in a wrong place, but for one chance in 2^32 for each, as
+// the checksums cover the process, the generation of its names and the key; those
+// of version 1 of the format do not. What remains: a snapshot that was replaced
+// lately ([DB.Put]) may be as it was before.
 //
 // # Size
 //
@@ -40,10 +41,10 @@
 //
 // Known limits: the file of a machine cannot be read on one of the other byte
 // order, as bbolt stores its own integers as the machine does. Opening reads the
-// whole file once. On Windows, Solaris and AIX the pages are checked before
-// the lock is taken. A network file system must support locks. What another
-// program has written with bbolt, be it only to compact the file, is refused, as it
-// does not keep the numbers of the format.
+// whole file once. On Windows, Solaris and AIX the pages are checked before the
+// lock is taken. A network file system must support locks. What another program
+// has written with bbolt, be it only to compact the file, is refused, as it does
+// not keep the numbers of the format.
 //
 // # Format, version 2
 //
@@ -67,9 +68,10 @@
 //	            uptime kind        9 bytes; value: snapshot
 //
 // A generation is the sequence of programs after the bucket was counted in it, so
-// that a process which is forgotten and comes again differs from what it was.
-// A sum adds up, modulo 2^64, FNV-1a (64 bits) of the name of the process's bucket and
-// the key, for each snapshot. A sequence of 0 says nothing. The number of the commit is that of the meta page in use.
+// that a process which is forgotten and comes again differs from what it was. A
+// sum adds up, modulo 2^64, FNV-1a (64 bits) of the name of the process's bucket
+// and the key, for each snapshot. A sequence of 0 says nothing. The number of the
+// commit is that of the meta page in use.
 //
 // H is the first 16 bytes of SHA-256 of the whole value stored under "identity",
 // checksum included. Names may be longer than a key of bbolt, so they are not keys.
@@ -82,18 +84,18 @@
 // number is a uvarint, 0 for unknown and n+1 for n.
 //
 // Every value begins with its version and ends with four bytes: CRC-32C
-// (Castagnoli) of its owner, the key under which it lies and all of the value before
-// them. A reader refuses a value of a version that it does not know.
+// (Castagnoli) of its owner, the key under which it lies and all of the value
+// before them. A reader refuses a value of a version that it does not know.
 //
-// The version is 02, the owner the 16 bytes of the bucket of the program or process and
-// its generation, 8 bytes; for bases and snapshots the generation of the
-// program follows, 8 bytes. Identities have version 01 and no owner.
+// The version is 02, the owner the 16 bytes of the bucket of the program or
+// process and its generation, 8 bytes; for bases and snapshots the generation of
+// the program follows, 8 bytes. Identities have version 01 and no owner.
 //
-// A file of version 1 differs in its version and in that its values have version 01
-// and no owner; its sequences are 0. Its first change, or [Compact], makes it one of
-// version 2, with numbers and sums. Its values stay as they are and keep their version, in copies,
-// too; buckets that are there keep generation 0. A writer of version 1, which would not keep
-// the sums, refuses it from then on.
+// A file of version 1 differs in its version and in that its values have version
+// 01 and no owner; its sequences are 0. Its first change, or [Compact], makes it
+// one of version 2, with numbers and sums. Its values stay as they are and keep
+// their version, in copies, too; buckets that are there keep generation 0. A
+// writer of version 1, which would not keep the sums, refuses it from then on.
 //
 // Identity of a program: its name, a string. All runs of a program, on any
 // host, share one dictionary of type names, as they have most names in common;
