@@ -107,6 +107,22 @@ type failure struct {
 	interrupt bool
 }
 
+// failures makes each failure of doc/errors.md happen, by the id of its row.
+var failures = joined(callFailures, inputFailures, storeFailures, processFailures, mailFailures, warnings)
+
+func joined(parts ...map[string]failure) map[string]failure {
+	out := map[string]failure{}
+	for _, part := range parts {
+		for id, f := range part {
+			if _, twice := out[id]; twice {
+				panic("two failures are named " + id)
+			}
+			out[id] = f
+		}
+	}
+	return out
+}
+
 // scene is the folder that a failure happens in, and what is put in for names
 // in its arguments.
 type scene struct {
