@@ -13,6 +13,7 @@ var warnings = map[string]failure{
 	"warn-total":         {run: "ingest sum.log"},
 	"warn-row":           {run: "ingest absurd.log"},
 	"warn-unnamed":       {run: "ingest --uptime 5m bare.txt"},
+	"warn-repeated":      {run: "ingest --uptime-from mtime bare.txt bare2.txt", before: apart},
 	"warn-skipped":       {run: "ingest mixed"},
 	"warn-look-alike":    {run: "ingest both.log"},
 	"warn-part":          {run: "ingest part.log"},
@@ -21,6 +22,7 @@ var warnings = map[string]failure{
 	"warn-ignore-line":   {run: "--db calm.db check --ignore ignore4.txt", before: calm},
 	"warn-waiting":       {run: "--db shop.db trend", before: lockedBriefly},
 	"live-wait":          {run: "watch --wait NoSuchProgramHere", interrupt: true, before: interruptedWhenHeard},
+	"ps-none":            {run: "ps", mount: "alone"},
 	"warn-metrics-open":  {run: "--db shop.db metrics --listen 0.0.0.0:0", interrupt: true, before: interruptedWhenHeard},
 	"warn-metrics-store": {run: "--db none.db metrics --listen 127.0.0.1:0", interrupt: true, before: interruptedWhenHeard},
 }

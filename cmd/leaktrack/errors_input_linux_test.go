@@ -38,6 +38,7 @@ var inputFailures = map[string]failure{
 	"gzip-cut":          {run: "ingest log.gz", before: writes("log.gz", zipped([]byte(strings.Repeat("a log without an end\n", 1000)))[:60])},
 	"gzip-broken":       {run: "ingest log.gz", before: writes("log.gz", []byte("\x1f\x8b\xff and no more"))},
 	"json-line":         {run: "ingest bad.jsonl"},
+	"json-line-long":    {run: "ingest -", piped: func() io.Reader { return io.MultiReader(strings.NewReader("{"), io.LimitReader(blanks{}, 256<<20)) }},
 	"trace-cut":         {run: "ingest --uptime 5s t.nettrace", before: cutTrace(100)},
 	"trace-no-walk":     {run: "ingest --uptime 5s t.nettrace", before: cutTrace(-102)},
 	"trace-version":     {run: "ingest t.nettrace", before: writes("t.nettrace", []byte("Nettrace\x00\x00\x00\x00\x07\x00\x00\x00\x00\x00\x00\x00"))},
@@ -53,9 +54,13 @@ var inputFailures = map[string]failure{
 	"report-rows":       {run: "ingest --uptime 5m r.txt", before: writes("r.txt", []byte("32  GC Heap bytes\n1  GC Heap objects\n\n  Object Bytes     Count  Type\n"))},
 	"conflict":          {run: "ingest good.log changed.log"},
 	"ignore-missing":    {run: "--db shop.db check --ignore none.txt"},
-	"ignore-no-reason":  {run: "--db shop.db check --ignore ignore1.txt"},
-	"ignore-all":        {run: "--db shop.db check --ignore ignore2.txt"},
-	"ignore-binary":     {run: "--db shop.db check --ignore ignore3.txt", before: writes("ignore3.txt", []byte("A\xff # why\n"))},
+	"ignore-long": {run: "--db shop.db check --ignore long.txt", before: func(t *testing.T, s *scene) {
+		s.write(t, "long.txt", nil)
+		check(t, os.Truncate(s.path("long.txt"), maxIgnore+1))
+	}},
+	"ignore-no-reason": {run: "--db shop.db check --ignore ignore1.txt"},
+	"ignore-all":       {run: "--db shop.db check --ignore ignore2.txt"},
+	"ignore-binary":    {run: "--db shop.db check --ignore ignore3.txt", before: writes("ignore3.txt", []byte("A\xff # why\n"))},
 }
 
 func zipped(b []byte) []byte {
@@ -159,4 +164,18 @@ func manySegments() []byte {
 	b := coreFileOf("9.0.5", elf.EM_X86_64)[:200]
 	binary.LittleEndian.PutUint16(b[56:], 1000)
 	return b
+}
+
+// blanks is a text without end.
+type blanks struct{}
+
+var blankPage = bytes.Repeat([]byte(" "), 32<<10)
+
+func (blanks) Read(p []byte) (int, error) { return copy(p, blankPage), nil }
+
+// apart gives two files times of change a minute apart.
+func apart(t *testing.T, s *scene) {
+	at := time.Date(2026, 11, 22, 1, 0, 0, 0, time.UTC)
+	check(t, os.Chtimes(s.path("bare.txt"), at, at))
+	check(t, os.Chtimes(s.path("bare2.txt"), at.Add(time.Minute), at.Add(time.Minute)))
 }

@@ -1,10 +1,13 @@
 package main
 
 import (
+	"bufio"
 	"crypto/tls"
 	"encoding/pem"
+	"fmt"
 	"io"
 	"log"
+	"maps"
 	"net"
 	"net/http/httptest"
 	"strings"
@@ -47,6 +50,12 @@ var mailFailures = map[string]failure{
 	"mail-recipient":   {run: "--db shop.db mail --to a@example.com --smtp ADDR --tls none", before: mailServer(mailRules{recipient: 550})},
 	"mail-some":        {run: "--db shop.db mail --to a@example.com --to b@example.org --smtp ADDR --tls none", before: mailServer(mailRules{recipient: 550})},
 	"mail-refused":     {run: "--db shop.db mail --to a@example.com --smtp ADDR --tls none", before: mailServer(mailRules{data: 552})},
+	"mail-greeting":    {run: "--db shop.db mail --to a@example.com --smtp ADDR --tls none", before: says(map[string]string{"EHLO": "554 go away", "HELO": "554 go away"})},
+	"mail-starttls":    {run: "--db shop.db mail --to a@example.com --smtp ADDR", before: says(map[string]string{"STARTTLS": "554 not today"})},
+	"mail-tls-cut":     {run: "--db shop.db mail --to a@example.com --smtp ADDR", before: says(map[string]string{"STARTTLS": "220 go ahead"})},
+	"mail-data":        {run: "--db shop.db mail --to a@example.com --smtp ADDR --tls none", before: says(map[string]string{"DATA": "554 no mail today"})},
+	"mail-cut":         {run: "--db shop.db mail --to a@example.com --smtp ADDR --tls none", before: says(map[string]string{"a line": ""})},
+	"mail-cut-end":     {run: "--db shop.db mail --to a@example.com --smtp ADDR --tls none", before: says(map[string]string{".": ""})},
 	"mail-temporary":   {run: "--db shop.db mail --to a@example.com --smtp ADDR --tls none", before: mailServer(mailRules{sender: 451})},
 }
 
@@ -122,8 +131,43 @@ func mailServer(rules mailRules) func(*testing.T, *scene) {
 	}
 }
 
+// says plays a server that answers the given words in a way of its own: with
+// nothing it hangs up, a line of the mail itself counts as "a line".
+func says(answers map[string]string) func(*testing.T, *scene) {
+	all := map[string]string{"EHLO": "250-here\r\n250 STARTTLS", "DATA": "354 go on", ".": "250 taken", "a line": "-"}
+	maps.Copy(all, answers)
+	talk := func(c net.Conn) {
+		defer c.Close()
+		fmt.Fprint(c, "220 here\r\n")
+		mail := false
+		for in := bufio.NewScanner(c); in.Scan(); {
+			word, _, _ := strings.Cut(strings.ToUpper(in.Text()), " ")
+			if mail && word != "." {
+				word = "a line"
+			}
+			answer, ok := all[word]
+			switch {
+			case !ok:
+				answer = "250 well"
+			case answer == "":
+				return
+			case answer == "-":
+				continue
+			}
+			mail = word == "DATA"
+			fmt.Fprint(c, answer+"\r\n")
+			if strings.HasPrefix(answer, "220 go") {
+				return
+			}
+		}
+	}
+	return func(t *testing.T, s *scene) { listens(t, s, talk) }
+}
+
 // hangsUp takes a connection, and ends it.
-func hangsUp(t *testing.T, s *scene) {
+func hangsUp(t *testing.T, s *scene) { listens(t, s, func(c net.Conn) { c.Close() }) }
+
+func listens(t *testing.T, s *scene, talk func(net.Conn)) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	check(t, err)
 	t.Cleanup(func() { l.Close() })
@@ -133,7 +177,7 @@ func hangsUp(t *testing.T, s *scene) {
 			if err != nil {
 				return
 			}
-			c.Close()
+			go talk(c)
 		}
 	}()
 	s.set["ADDR"] = l.Addr().String()

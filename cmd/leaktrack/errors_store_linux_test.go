@@ -43,6 +43,7 @@ var storeFailures = map[string]failure{
 	"no-types":         {run: "--db shop.db diff w3wp"},
 	"backup-exists":    {run: "--db shop.db db backup good.log"},
 	"backup-itself":    {run: "--db shop.db db backup shop.db"},
+	"backup-device":    {run: "--db shop.db db backup --force pipe", before: func(t *testing.T, s *scene) { check(t, unix.Mkfifo(s.path("pipe"), 0o600)) }},
 	"backup-folder":    {run: "--db shop.db db backup none/x.db"},
 	"check-too-few":    {run: "--db one.db check", before: func(t *testing.T, s *scene) { runs(t, s, "--db", "one.db", "ingest", "good.log") }},
 	"output-exists":    {run: "--db shop.db report -o good.log CLRHeapLeak.exe"},
@@ -52,8 +53,12 @@ var storeFailures = map[string]failure{
 	"output-full":      {run: "--db shop.db export -o disk/x.jsonl", mount: "full"},
 	"output-closed":    {run: "--db shop.db export > /dev/full"},
 	"core-exists":      {run: "core -o good.log App"},
+	"core-lost":        {run: "core -o x.core PID", before: pretending("written")},
+	"core-open":        {run: "core --force -o disk/core PID", before: pretending("written"), mount: "readonly"},
+	"core-begun":       {run: "core --force -o disk/core PID", before: pretending("written"), mount: "readonly"},
+	"trace-place":      {run: "ingest --pid 1 --save-trace good.log/x"},
 	"trace-exists":     {run: "ingest --pid PID --save-trace good.log", before: pretending("sessions")},
-	"trace-folder":     {run: "ingest --pid PID --quiet --save-trace none/x.nettrace", before: func(t *testing.T, s *scene) { s.set["PID"] = fmt.Sprint(zoo(t, "zoo9", "linked", "1")) }, bed: true},
+	"trace-folder":     {run: "ingest --pid PID --quiet --save-trace none/x.nettrace", before: running9, bed: true},
 }
 
 func otherBolt(t *testing.T, s *scene) {
