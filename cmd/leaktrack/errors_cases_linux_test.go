@@ -90,6 +90,12 @@ Statistics:
 00a1b2c4        4          128 Shop.Cart
 00155f80       12          400      Free
 Total 16 objects
+-- header.log --
+Process Uptime: 0 days 0:09:56.000
+0:000> !dumpheap -stat
+Statistics:
+      MT    Count    TotalSize Class Name
+0:000> lm
 -- cut.log --
 Process Uptime: 0 days 0:09:56.000
 .  0	id: 7fc	attach	name: Shop.Web.exe
@@ -171,6 +177,16 @@ Total 1,300 objects, 41,600 bytes
 -- hosts.jsonl --
 {"process":{"host":"a","program":"Shop","pid":7},"uptime_seconds":60,"source":"json","basis":"live","complete":true,"types":[{"name":"A","count":1,"bytes":24}]}
 {"process":{"host":"b","program":"Shop","pid":7},"uptime_seconds":60,"source":"json","basis":"live","complete":true,"types":[{"name":"A","count":1,"bytes":24}]}
+-- sizes.jsonl --
+{"process":{"program":"Shop","pid":7},"uptime_seconds":60,"source":"json","basis":"live","complete":false,"heap":{"heaps":1},"types":[]}
+-- eeheap.log --
+Process Uptime: 0 days 0:09:56.000
+0:000> !eeheap -gc
+Number of GC Heaps: 1
+generation 0 starts at 0x01b01018
+generation 1 starts at 0x01b0100c
+generation 2 starts at 0x01b01000
+ephemeral segment allocation context: none
 -- empty.log --
 -- notes/readme.md --
 Nothing of interest here.

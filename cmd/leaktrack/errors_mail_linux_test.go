@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/tls"
 	"encoding/pem"
 	"fmt"
@@ -12,28 +13,33 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/emersion/go-sasl"
 	"github.com/emersion/go-smtp"
+
+	"leaktrack/internal/mail"
 )
 
 // mailFailures are those of mail.
 var mailFailures = map[string]failure{
-	"mail-no-recipient":   {run: "mail --smtp localhost"},
-	"mail-no-server":      {run: "mail --to a@example.com"},
-	"mail-address":        {run: "mail --to nobody --smtp localhost"},
-	"mail-server-name":    {run: "mail --to a@example.com --smtp :25"},
-	"mail-tls":            {run: "mail --to a@example.com --smtp localhost --tls maybe"},
-	"mail-auth":           {run: "mail --to a@example.com --smtp localhost --auth ntlm --user x"},
-	"mail-auth-user":      {run: "mail --to a@example.com --smtp localhost --auth plain"},
-	"mail-plain-password": {run: "mail --to a@example.com --smtp localhost --tls none --user x"},
-	"mail-no-password":    {run: "mail --to a@example.com --smtp localhost --user x"},
-	"mail-password-file":  {run: "mail --to a@example.com --smtp localhost --user x --password-file none"},
-	"mail-ca-file":        {run: "mail --to a@example.com --smtp localhost --ca none"},
-	"mail-ca-empty":       {run: "mail --to a@example.com --smtp localhost --ca good.log"},
-	"mail-attach":         {run: "mail --to a@example.com --smtp localhost --attach cat"},
-	"mail-size":           {run: "mail --to a@example.com --smtp localhost --max-size big"},
-	"mail-unreachable":    {run: "--db shop.db mail --to a@example.com --smtp 127.0.0.1:1"},
+	"mail-no-recipient":    {run: "mail --smtp localhost"},
+	"mail-no-server":       {run: "mail --to a@example.com"},
+	"mail-address":         {run: "mail --to nobody --smtp localhost"},
+	"mail-address-control": {run: "mail --to a\x01b@example.com --smtp localhost"},
+	"mail-address-long":    {run: "mail --to " + strings.Repeat("a", 900) + "@example.com --smtp localhost"},
+	"mail-server-name":     {run: "mail --to a@example.com --smtp :25"},
+	"mail-tls":             {run: "mail --to a@example.com --smtp localhost --tls maybe"},
+	"mail-auth":            {run: "mail --to a@example.com --smtp localhost --auth ntlm --user x"},
+	"mail-auth-user":       {run: "mail --to a@example.com --smtp localhost --auth plain"},
+	"mail-plain-password":  {run: "mail --to a@example.com --smtp localhost --tls none --user x"},
+	"mail-no-password":     {run: "mail --to a@example.com --smtp localhost --user x"},
+	"mail-password-file":   {run: "mail --to a@example.com --smtp localhost --user x --password-file none"},
+	"mail-ca-file":         {run: "mail --to a@example.com --smtp localhost --ca none"},
+	"mail-ca-empty":        {run: "mail --to a@example.com --smtp localhost --ca good.log"},
+	"mail-attach":          {run: "mail --to a@example.com --smtp localhost --attach cat"},
+	"mail-size":            {run: "mail --to a@example.com --smtp localhost --max-size big"},
+	"mail-unreachable":     {run: "--db shop.db mail --to a@example.com --smtp 127.0.0.1:1"},
 	"mail-silent": {run: "--db one.db mail --to a@example.com --smtp ADDR", before: func(t *testing.T, s *scene) {
 		runs(t, s, "--db", "one.db", "ingest", "good.log")
 		silentServer(t, s)
@@ -54,7 +60,7 @@ var mailFailures = map[string]failure{
 	"mail-starttls":    {run: "--db shop.db mail --to a@example.com --smtp ADDR", before: says(map[string]string{"STARTTLS": "554 not today"})},
 	"mail-tls-cut":     {run: "--db shop.db mail --to a@example.com --smtp ADDR", before: says(map[string]string{"STARTTLS": "220 go ahead"})},
 	"mail-data":        {run: "--db shop.db mail --to a@example.com --smtp ADDR --tls none", before: says(map[string]string{"DATA": "554 no mail today"})},
-	"mail-cut":         {run: "--db shop.db mail --to a@example.com --smtp ADDR --tls none", before: says(map[string]string{"a line": ""})},
+	"mail-cut":         {inside: cutMail},
 	"mail-cut-end":     {run: "--db shop.db mail --to a@example.com --smtp ADDR --tls none", before: says(map[string]string{".": ""})},
 	"mail-temporary":   {run: "--db shop.db mail --to a@example.com --smtp ADDR --tls none", before: mailServer(mailRules{sender: 451})},
 }
@@ -139,10 +145,10 @@ func says(answers map[string]string) func(*testing.T, *scene) {
 	talk := func(c net.Conn) {
 		defer c.Close()
 		fmt.Fprint(c, "220 here\r\n")
-		mail := false
+		letter := false
 		for in := bufio.NewScanner(c); in.Scan(); {
 			word, _, _ := strings.Cut(strings.ToUpper(in.Text()), " ")
-			if mail && word != "." {
+			if letter && word != "." {
 				word = "a line"
 			}
 			answer, ok := all[word]
@@ -154,7 +160,7 @@ func says(answers map[string]string) func(*testing.T, *scene) {
 			case answer == "-":
 				continue
 			}
-			mail = word == "DATA"
+			letter = word == "DATA"
 			fmt.Fprint(c, answer+"\r\n")
 			if strings.HasPrefix(answer, "220 go") {
 				return
@@ -162,6 +168,21 @@ func says(answers map[string]string) func(*testing.T, *scene) {
 		}
 	}
 	return func(t *testing.T, s *scene) { listens(t, s, talk) }
+}
+
+// cutMail sends a mail that no buffer between here and the server holds, so that
+// the server is sure to hang up while it is sent.
+func cutMail(t *testing.T, s *scene) (int, string) {
+	says(map[string]string{"a line": ""})(t, s)
+	p := poster{server: mail.Server{Address: s.set["ADDR"], Security: mail.Plain, Retry: []time.Duration{}}}
+	err := p.send(t.Context(), &mail.Message{From: "a@example.com", To: []string{"b@example.com"}, Subject: "large", Text: "text", HTML: "text",
+		Attached: []mail.File{{Name: "x.bin", Type: "application/octet-stream", Data: make([]byte, 16<<20)}}})
+	if err == nil {
+		t.Fatal("it was sent")
+	}
+	var said bytes.Buffer
+	(&console{err: &said}).say("%v", err)
+	return exitFailed, said.String()
 }
 
 // hangsUp takes a connection, and ends it.

@@ -14,23 +14,28 @@ import (
 
 // storeFailures are those of the store, and of what is written.
 var storeFailures = map[string]failure{
-	"store-missing":        {run: "trend"},
-	"store-empty":          {run: "--db empty.log trend"},
-	"store-not":            {run: "--db good.log trend"},
-	"store-not-empty":      {run: "--db empty.log db check"},
-	"store-folder":         {run: "--db notes trend"},
-	"store-fifo":           {run: "--db pipe trend", before: func(t *testing.T, s *scene) { check(t, unix.Mkfifo(s.path("pipe"), 0o600)) }},
-	"store-other":          {run: "--db other.db trend", before: otherBolt},
-	"store-newer":          {run: "--db shop.db trend", before: newerStore},
-	"store-damaged":        {run: "--db shop.db db check", before: damaged},
-	"store-damaged-open":   {run: "--db shop.db trend", before: func(t *testing.T, s *scene) { check(t, os.Truncate(s.path("shop.db"), 20000)) }},
-	"store-damaged-values": {run: "--db shop.db db compact", before: damaged},
-	"store-locked":         {run: "--db shop.db trend", before: locked},
-	"store-read":           {run: "--db private.log trend", before: forbid("private.log"), nobody: true},
-	"store-write":          {run: "--db closed/x.db ingest good.log", before: func(t *testing.T, s *scene) { makeFolder(t, s, "closed", 0o555) }, nobody: true},
-	"store-no-folder":      {run: "--db none/x.db ingest good.log"},
-	"store-read-only":      {run: "--db disk/x.db ingest good.log", mount: "readonly"},
-	"store-full":           {run: "--db disk/x.db ingest good.log", mount: "full"},
+	"store-missing":          {run: "trend"},
+	"store-empty":            {run: "--db empty.log trend"},
+	"store-not":              {run: "--db good.log trend"},
+	"store-not-empty":        {run: "--db empty.log db check"},
+	"store-folder":           {run: "--db notes trend"},
+	"store-fifo":             {run: "--db pipe trend", before: func(t *testing.T, s *scene) { check(t, unix.Mkfifo(s.path("pipe"), 0o600)) }},
+	"store-other":            {run: "--db other.db trend", before: otherBolt},
+	"store-newer":            {run: "--db shop.db trend", before: newerStore},
+	"store-damaged":          {run: "--db shop.db db check", before: damaged},
+	"store-damaged-open":     {run: "--db shop.db trend", before: func(t *testing.T, s *scene) { check(t, os.Truncate(s.path("shop.db"), 20000)) }},
+	"store-damaged-values":   {run: "--db shop.db db compact", before: damaged},
+	"store-damaged-read":     {run: "--db calm.db trend", before: altered("snapshots", []byte{})},
+	"store-damaged-one":      {run: "--db calm.db list Calm", before: altered("snapshots", []byte{})},
+	"store-damaged-snapshot": {run: "--db calm.db trend", before: altered("names", nil)},
+	"store-newer-read":       {run: "--db calm.db trend", before: altered("snapshots", []byte{99, 1, 2, 3, 4, 5, 6, 7, 8})},
+	"store-newer-value":      {run: "--db calm.db list Calm", before: altered("snapshots", []byte{99, 1, 2, 3, 4, 5, 6, 7, 8})},
+	"store-locked":           {run: "--db shop.db trend", before: locked},
+	"store-read":             {run: "--db private.log trend", before: forbid("private.log"), nobody: true},
+	"store-write":            {run: "--db closed/x.db ingest good.log", before: func(t *testing.T, s *scene) { makeFolder(t, s, "closed", 0o555) }, nobody: true},
+	"store-no-folder":        {run: "--db none/x.db ingest good.log"},
+	"store-read-only":        {run: "--db disk/x.db ingest good.log", mount: "readonly"},
+	"store-full":             {run: "--db disk/x.db ingest good.log", mount: "full"},
 	"store-no-snapshots": {run: "--db shop.db list", before: func(t *testing.T, s *scene) {
 		runs(t, s, "--db", "shop.db", "db", "prune", "--keep", "0", "--older-than", "1d")
 	}},
@@ -41,6 +46,7 @@ var storeFailures = map[string]failure{
 	"type-near":        {run: "--db shop.db trend --type System.Strin"},
 	"basis-none":       {run: "--db shop.db show --basis live CLRHeapLeak.exe"},
 	"no-types":         {run: "--db shop.db diff w3wp"},
+	"plot-nothing":     {run: "--db sizes.db plot -o x.png", before: func(t *testing.T, s *scene) { runs(t, s, "--db", "sizes.db", "ingest", "sizes.jsonl") }},
 	"backup-exists":    {run: "--db shop.db db backup good.log"},
 	"backup-itself":    {run: "--db shop.db db backup shop.db"},
 	"backup-device":    {run: "--db shop.db db backup --force pipe", before: func(t *testing.T, s *scene) { check(t, unix.Mkfifo(s.path("pipe"), 0o600)) }},
@@ -110,10 +116,51 @@ func lockedBriefly(t *testing.T, s *scene) {
 }
 
 func calm(t *testing.T, s *scene) {
+	s.write(t, "calm.jsonl", []byte(calmLines()))
+	runs(t, s, "--db", "calm.db", "ingest", "calm.jsonl")
+}
+
+func calmLines() string {
 	var b strings.Builder
 	for i := range 6 {
 		fmt.Fprintf(&b, `{"process":{"program":"Calm","pid":7},"uptime_seconds":%d,"source":"json","basis":"live","complete":true,"types":[{"name":"A","count":100,"bytes":2400}]}`+"\n", 60*(i+1))
 	}
-	s.write(t, "calm.jsonl", []byte(b.String()))
-	runs(t, s, "--db", "calm.db", "ingest", "calm.jsonl")
+	return b.String()
+}
+
+// altered gives all that lies in the buckets of that name another value, or with
+// nil takes it out.
+func altered(name string, value []byte) func(*testing.T, *scene) {
+	return func(t *testing.T, s *scene) {
+		calm(t, s)
+		db, err := bbolt.Open(s.path("calm.db"), 0o600, nil)
+		check(t, err)
+		n := 0
+		var walk func(b *bbolt.Bucket, inside bool) error
+		walk = func(b *bbolt.Bucket, inside bool) error {
+			c := b.Cursor()
+			for k, v := c.First(); k != nil; k, v = c.Next() {
+				var err error
+				switch {
+				case v == nil:
+					err = walk(b.Bucket(k), string(k) == name)
+				case inside && value == nil:
+					err = c.Delete()
+					n++
+				case inside:
+					err = b.Put(k, value)
+					n++
+				}
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		}
+		check(t, db.Update(func(tx *bbolt.Tx) error { return walk(tx.Cursor().Bucket(), false) }))
+		check(t, db.Close())
+		if n == 0 {
+			t.Fatal("nothing lies in", name)
+		}
+	}
 }

@@ -186,6 +186,10 @@ func answer(c net.Conn, kind string) {
 		send(0xff, number(unknown))
 	case id == 1: // stop a session: it has none that is open
 		send(0, payload)
+	case kind == "refuses":
+		send(0xff, number(0x80131386))
+	case kind == "notyet":
+		send(0xff, number(0x8013135b))
 	case kind == "sessions":
 		send(0xff, number(failed))
 	case kind == "dies":

@@ -1,0 +1,258 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"debug/elf"
+	"encoding/binary"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.etcd.io/bbolt"
+)
+
+// toldLines returns what tells whether doc/errors.md tells of a line on standard
+// error. Where a row says CAUSE, one of the causes must stand, or one after the
+// other.
+func toldLines(t *testing.T) func(line string) bool {
+	t.Helper()
+	filled := func(text string) string { return placeholder.ReplaceAllString(regexp.QuoteMeta(text), ".*") }
+	var causes, rows []string
+	for _, c := range toldCauses(t) {
+		causes = append(causes, filled(c))
+	}
+	// What the system says of a file, and the libraries of a number or a text.
+	causes = append(causes, "unexpected EOF", "invalid character .*", "cannot unmarshal .*", "json: .*", ".*unexpected end of JSON input", "strconv.*", "store is damaged")
+	cause := "(" + strings.Join(causes, "|") + ")"
+	for _, r := range toldErrors(t) {
+		parts := strings.Split(r.message, "CAUSE")
+		for i := range parts {
+			parts[i] = filled(parts[i])
+		}
+		rows = append(rows, strings.Join(parts, cause+"(: "+cause+")*"))
+	}
+	all := regexp.MustCompile("^leaktrack: (" + strings.Join(rows, "|") + ")$")
+	return all.MatchString
+}
+
+// damages are inputs that were whole, changed in one place.
+type damages struct {
+	told   func(string) bool
+	untold map[string]string // an example of the damage, by the line without its numbers
+}
+
+var numbers = regexp.MustCompile(`0x[0-9a-f]+|[0-9]+`)
+
+func (d *damages) call(what string, args ...string) {
+	var out, errOut bytes.Buffer
+	run(context.Background(), append([]string{"leaktrack"}, args...), strings.NewReader(""), &out, &errOut)
+	for line := range strings.Lines(errOut.String()) {
+		line = strings.TrimSuffix(line, "\n")
+		if !d.told(line) && !strings.Contains(line, ": warning: ") {
+			d.untold[numbers.ReplaceAllString(line, "N")] = what
+		}
+	}
+}
+
+func newDamages(t *testing.T) *damages {
+	d := &damages{told: toldLines(t), untold: map[string]string{}}
+	t.Cleanup(func() {
+		for line, what := range d.untold {
+			t.Errorf("%s: doc/errors.md does not tell of: %s", what, line)
+		}
+	})
+	return d
+}
+
+// TestDamagedStoresAreTold: whatever is changed in a store, each message is in
+// doc/errors.md.
+func TestDamagedStoresAreTold(t *testing.T) {
+	t.Parallel()
+	d, dir := newDamages(t), t.TempDir()
+	path := filepath.Join(dir, "x.db")
+	check(t, os.WriteFile(filepath.Join(dir, "calm.jsonl"), []byte(calmLines()), 0o666))
+	d.call("nothing", "--db", path, "ingest", "--quiet", filepath.Join(dir, "calm.jsonl"))
+	whole, err := os.ReadFile(path)
+	check(t, err)
+	look := func(what string) {
+		d.call(what, "--db", path, "db", "check")
+		d.call(what, "--db", path, "trend")
+		d.call(what, "--db", path, "list", "Calm")
+	}
+	// In the tree: each entry taken out, misplaced, emptied or of another version.
+	n := 0
+	for _, change := range []string{"gone", "misplaced", "empty", "version 0", "version 99", "cut", "doubled"} {
+		for at := 0; ; at++ {
+			check(t, os.WriteFile(path, whole, 0o600))
+			if !changeEntry(t, path, at, change) {
+				break
+			}
+			look(fmt.Sprintf("entry %d %s", at, change))
+			n++
+		}
+	}
+	// In the pages: each number of a head and of the first elements.
+	const page = 4096
+	for at := 0; at+page <= len(whole); at += page {
+		for field := 0; field < 48; field += 2 {
+			for _, v := range []uint16{0, 0xffff, binary.LittleEndian.Uint16(whole[at+field:]) ^ 3} {
+				b := slices.Clone(whole)
+				binary.LittleEndian.PutUint16(b[at+field:], v)
+				if bytes.Equal(b, whole) {
+					continue
+				}
+				check(t, os.WriteFile(path, b, 0o600))
+				verb := []string{"list"}
+				if n%2 == 0 {
+					verb = []string{"db", "check"}
+				}
+				d.call(fmt.Sprintf("page %d, byte %d as %d", at/page, field, v), append([]string{"--db", path}, verb...)...)
+				n++
+			}
+		}
+	}
+	t.Log(n, "damages of", len(whole), "bytes")
+	if n < 500 {
+		t.Errorf("only %d damages", n)
+	}
+}
+
+// changeEntry changes the entry of that number in a store, in the order of a walk; it
+// reports whether there is one.
+func changeEntry(t *testing.T, path string, number int, how string) bool {
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{NoSync: true})
+	check(t, err)
+	found := false
+	check(t, db.Update(func(tx *bbolt.Tx) error {
+		at := 0
+		var walk func(b *bbolt.Bucket) error
+		walk = func(b *bbolt.Bucket) error {
+			return b.ForEach(func(k, v []byte) error {
+				if at++; at-1 == number && !found {
+					found = true
+					return alter(b, slices.Clone(k), slices.Clone(v), v == nil, how)
+				}
+				if v == nil && !found {
+					return walk(b.Bucket(k))
+				}
+				return nil
+			})
+		}
+		return walk(tx.Cursor().Bucket())
+	}))
+	check(t, db.Close())
+	return found
+}
+
+func alter(b *bbolt.Bucket, k, v []byte, bucket bool, how string) error {
+	moved := append(k[:len(k)-1:len(k)-1], k[len(k)-1]^1)
+	if bucket {
+		switch how {
+		case "gone":
+			return b.DeleteBucket(k)
+		case "misplaced", "cut":
+			if how == "cut" {
+				moved = k[:len(k)-1]
+			}
+			from := b.Bucket(k)
+			to, err := b.CreateBucketIfNotExists(moved)
+			if err != nil || len(moved) == 0 {
+				return err
+			}
+			if err := copyBucket(to, from); err != nil {
+				return err
+			}
+			return b.DeleteBucket(k)
+		case "doubled":
+			to, err := b.CreateBucketIfNotExists(moved)
+			if err != nil {
+				return err
+			}
+			return copyBucket(to, b.Bucket(k))
+		case "empty":
+			if err := b.DeleteBucket(k); err != nil {
+				return err
+			}
+			_, err := b.CreateBucket(k)
+			return err
+		}
+		return nil
+	}
+	switch how {
+	case "gone":
+		return b.Delete(k)
+	case "misplaced":
+		if err := b.Delete(k); err != nil {
+			return err
+		}
+		return b.Put(moved, v)
+	case "doubled":
+		return b.Put(moved, v)
+	case "empty":
+		return b.Put(k, nil)
+	case "cut":
+		return b.Put(k, v[:len(v)/2])
+	case "version 0":
+		return b.Put(k, append([]byte{0}, v[min(1, len(v)):]...))
+	}
+	return b.Put(k, append([]byte{99}, v[min(1, len(v)):]...))
+}
+
+func copyBucket(to, from *bbolt.Bucket) error {
+	return from.ForEach(func(k, v []byte) error {
+		if v != nil {
+			return to.Put(k, v)
+		}
+		inner, err := to.CreateBucketIfNotExists(k)
+		if err != nil {
+			return err
+		}
+		return copyBucket(inner, from.Bucket(k))
+	})
+}
+
+// TestDamagedInputsAreTold: the same of files that are read.
+func TestDamagedInputsAreTold(t *testing.T) {
+	t.Parallel()
+	d, dir := newDamages(t), t.TempDir()
+	// What is still whole needs not be stored: that takes longest.
+	store := filepath.Join(dir, "none", "x.db")
+	trace, err := readRecorded("../../ingest/nettrace/testdata/linked-zoo31.nettrace.gz")
+	check(t, err)
+	for name, in := range map[string]struct {
+		content []byte
+		most    int // bytes from the beginning that are changed
+		step    int
+	}{
+		"x.nettrace": {trace, 2000, 7},
+		"x.core":     {coreFileOf("9.0.5", elf.EM_X86_64), 400, 2},
+		"x.jsonl":    {[]byte(calmLines()), 170, 2},
+		"x.log":      {[]byte(chainedLog(t)), 1731, 9},
+		"report.txt": {[]byte("32  GC Heap bytes\n1  GC Heap objects\n\n  Object Bytes     Count  Type\n            32     1  Shop.Cart  [Shop.dll]\n"), 100, 1},
+	} {
+		path := filepath.Join(dir, name)
+		for at := 0; at < min(in.most, len(in.content)); at += in.step {
+			for _, v := range []byte{'9', 0xff} {
+				b := slices.Clone(in.content)
+				b[at] = v
+				check(t, os.WriteFile(path, b, 0o666))
+				d.call(fmt.Sprintf("%s with %d at %d", name, v, at), "--db", store, "ingest", "--uptime", "5s", path)
+			}
+			if at%7 == 0 {
+				check(t, os.WriteFile(path, in.content[:at], 0o666))
+				d.call(fmt.Sprintf("%s cut at %d", name, at), "--db", store, "ingest", "--uptime", "5s", path)
+			}
+		}
+	}
+}
+
+func chainedLog(t *testing.T) string {
+	b, err := os.ReadFile("../../testdata/clrheapleak/chained-0000956.log")
+	check(t, err)
+	return string(b)
+}
