@@ -26,6 +26,7 @@ var storeFailures = map[string]failure{
 	"store-damaged-open":     {run: "--db shop.db trend", before: func(t *testing.T, s *scene) { check(t, os.Truncate(s.path("shop.db"), 20000)) }},
 	"store-damaged-values":   {run: "--db shop.db db compact", before: damaged},
 	"store-damaged-read":     {run: "--db calm.db trend", before: altered("snapshots", []byte{})},
+	"store-damaged-export":   {run: "--db calm.db export -o x.jsonl", before: altered("snapshots", []byte{})},
 	"store-damaged-one":      {run: "--db calm.db list Calm", before: altered("snapshots", []byte{})},
 	"store-damaged-snapshot": {run: "--db calm.db trend", before: altered("names", nil)},
 	"store-newer-read":       {run: "--db calm.db trend", before: altered("snapshots", []byte{99, 1, 2, 3, 4, 5, 6, 7, 8})},

@@ -87,7 +87,8 @@ var (
 	otherSystem = regexp.MustCompile(`_(windows|darwin|other)\.go$`)
 )
 
-// spoken finds the texts of messages.
+// spoken finds the texts of messages. One without a word of its own, such as
+// "%s: %w", passes on what others say.
 func (m module) spoken() []spoken {
 	formats := m.formatters()
 	var out []spoken
@@ -302,5 +303,38 @@ func TestErrorTexts(t *testing.T) {
 		if !unmet[text] {
 			t.Errorf("neverMet lists %q, which nothing says", text)
 		}
+	}
+}
+
+// TestSpokenTexts: each way to make an error is seen, and nothing else.
+func TestSpokenTexts(t *testing.T) {
+	const source = `package x
+var errA = errors.New("a sentinel")
+func bad(at int, format string, args ...any) error { return nil }
+func f(s *T, name string) error {
+	fail := func(format string, args ...any) error { return nil }
+	fail("a closure: %s", name)
+	bad(3, "a function of the package: %d", 3)
+	s.bad(3, "its namesake: " + name)
+	e := &Error{Msg: fmt.Sprintf("a field: %d", 4), Line: 3}
+	e.Remedy = "an assigned field"
+	s.Warn("", "a warning: %d", 3)
+	fmt.Println("no error")
+	return fmt.Errorf("%s: %w", name, errA)
+}`
+	m := module{token.NewFileSet(), map[string]*ast.File{}}
+	f, err := parser.ParseFile(m.fset, "x.go", source, parser.SkipObjectResolution)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.files["store/x.go"] = f
+	var got []string
+	for _, s := range m.spoken() {
+		got = append(got, s.text)
+	}
+	want := []string{"a closure: %s", "a field: %d", "a function of the package: %d", "a sentinel", "an assigned field", "its namesake: %s"}
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		t.Errorf("found %q, want %q", got, want)
 	}
 }

@@ -7,6 +7,8 @@ const (
 	ours     = "it would be a mistake of leaktrack, not of its user"
 	byKernel = "the kernel of a Linux does not do that"
 	library  = "only the Go package says it; the command does not call that"
+	crafted  = "it takes a file that was made to harm; the bound is there, and no test goes up to it"
+	unlike   = "no runtime is known that is like that; it would be refused with these words"
 	notes    = "it is part of a note on names that stay short, which is no failure"
 )
 
@@ -72,4 +74,48 @@ var neverMet = map[string]string{
 	"module %q: no absolute path": notes,
 	"module %q: no regular file":  notes,
 	"a module of %d types":        notes,
+
+	"the sum of the table exceeds 2^63-1": checked + ": the row that exceeds it is refused before",
+	"the file holds a %q":                 caught + ": such a file is not recognised",
+	"average multipliers of %g and %g":    checked + ": each average is bounded before",
+	"token %#x is no TypeDef":             ours,
+	"%d bytes were counted of %d":         ours,
+	"closing store %s: %w":                byKernel + ": everything was synced before",
+	"%w: it was cut while it was copied":  "another program would have to cut the file while it is copied",
+
+	"more than %d threads":                               crafted,
+	"more than %d modules":                               crafted,
+	"more than %d classes":                               crafted,
+	"the names are more than the %d bytes that are kept": crafted,
+	"%d types are more than the %d that are kept":        crafted,
+	"a module at %#x, where there is none":               crafted,
+	"more than %d types":                                 crafted,
+	"more than %d segments":                              crafted,
+	"%w: name too long":                                  crafted,
+	"%w: nested too deep":                                crafted,
+	"more heap walks than can be kept (%d)":              crafted,
+	"generation %d of %d bytes":                          crafted,
+	"type %#x: name of %d bytes with %d arguments is beyond what is kept": crafted,
+	"module %#x: more or longer than what is kept":                        crafted,
+	"it says that pages have %d bytes":                                    crafted,
+	"%w: %v lies where %v belongs":                                        crafted + ": the checksums fit",
+	"more than 2^31 type names":                                           crafted,
+	"more than 2^32 bases":                                                crafted,
+	"type name %d is out of order or of %d bytes":                         crafted + ": the checksums fit",
+	"%w: type name %.60q is numbered twice":                               crafted + ": the checksums fit",
+	"lies too deep":                                                       crafted,
+
+	"the contract descriptor places %s.%s at %d":                  unlike,
+	"too many descriptors refer to each other":                    unlike,
+	"the GC calls itself %q":                                      unlike,
+	"%d generations of %d bytes":                                  unlike,
+	"dictionary info of more than 8 bytes":                        unlike,
+	"mask %#x of an object's type":                                unlike,
+	"no contract descriptor, and the table of offsets is for x64": unlike,
+	"more than %d bytes at %#x and before are no objects":         unlike,
+
+	"embedded file %.80q reaches beyond the executable": notes,
+	"bundle manifest: %w":                               notes,
+	"bundle version %d with %d files":                   notes,
+	"name of %d bytes":                                  notes,
 }

@@ -186,6 +186,12 @@ func answer(c net.Conn, kind string) {
 		send(0xff, number(unknown))
 	case id == 1: // stop a session: it has none that is open
 		send(0, payload)
+	case kind == "shorterror":
+		send(0xff, []byte{1})
+	case kind == "oddanswer":
+		send(7, nil)
+	case kind == "nosession":
+		send(0, []byte{1})
 	case kind == "refuses":
 		send(0xff, number(0x80131386))
 	case kind == "notyet":
