@@ -30,6 +30,7 @@ var storeFailures = map[string]failure{
 	"store-damaged-one":      {run: "--db calm.db list Calm", before: altered("snapshots", []byte{})},
 	"store-damaged-snapshot": {run: "--db calm.db trend", before: altered("names", nil)},
 	"store-newer-read":       {run: "--db calm.db trend", before: altered("snapshots", []byte{99, 1, 2, 3, 4, 5, 6, 7, 8})},
+	"store-newer-export":     {run: "--db calm.db export -o x.jsonl", before: altered("snapshots", []byte{99, 1, 2, 3, 4, 5, 6, 7, 8})},
 	"store-newer-value":      {run: "--db calm.db list Calm", before: altered("snapshots", []byte{99, 1, 2, 3, 4, 5, 6, 7, 8})},
 	"store-locked":           {run: "--db shop.db trend", before: locked},
 	"store-read":             {run: "--db private.log trend", before: forbid("private.log"), nobody: true},

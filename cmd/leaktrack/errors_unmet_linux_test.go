@@ -103,6 +103,7 @@ var neverMet = map[string]string{
 	"more than 2^32 bases":                                                crafted,
 	"type name %d is out of order or of %d bytes":                         crafted + ": the checksums fit",
 	"%w: type name %.60q is numbered twice":                               crafted + ": the checksums fit",
+	"there is no list of free pages":                                      crafted + ": the checksum of the head fits",
 	"lies too deep":                                                       crafted,
 
 	"the contract descriptor places %s.%s at %d":                  unlike,
