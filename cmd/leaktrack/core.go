@@ -84,7 +84,7 @@ func (c *console) core(ctx *cli.Context) error {
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("the runtime says that the core is written, but %w", err)
+		return fmt.Errorf("the runtime says that the core is written, but %s: %w", path, cause(err))
 	}
 	// It holds all secrets; createdump makes it so, too.
 	if info.Mode().Perm()&0o077 != 0 {

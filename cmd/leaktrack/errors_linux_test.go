@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -93,17 +94,48 @@ type failure struct {
 	// before prepares what the failure needs.
 	before func(t *testing.T, s *scene)
 	stdin  string
+	// piped gives standard input where a text would be too long.
+	piped func() io.Reader
 	// nobody runs it as a user without rights. Root may read and write anything,
 	// so a failure of rights needs it.
 	nobody bool
 	// root says that another user's process is read, which only root can start.
 	root bool
-	// mount makes the folder disk a disk that is full or readonly.
+	// mount makes the folder disk a disk that is full or readonly, or lays
+	// something over a part of /proc (see playRoles).
 	mount string
+	// network gives it a network of its own, in which no port is open.
+	network bool
 	// bed says that it needs a real runtime; TestLiveErrors makes it happen.
 	bed bool
 	// interrupt sends Ctrl-C as soon as the command is connected to silentServer.
 	interrupt bool
+	// inside, in place of run, makes it happen in this process, on a clock that
+	// jumps or against a server that it plays.
+	inside func(t *testing.T, s *scene) (status int, said string)
+}
+
+// failures makes each failure of doc/errors.md happen, by the id of its row.
+var failures = joined(callFailures, inputFailures, storeFailures, processFailures, watchFailures, watchWarnings, mailFailures, warnings)
+
+func joined(parts ...map[string]failure) map[string]failure {
+	out := map[string]failure{}
+	for _, part := range parts {
+		for id, f := range part {
+			if _, twice := out[id]; twice {
+				panic("two failures are named " + id)
+			}
+			out[id] = f
+		}
+	}
+	return out
+}
+
+// rowOf returns the row of a case: several may make the same message happen, and
+// differ by what stands behind a slash.
+func rowOf(id string) string {
+	row, _, _ := strings.Cut(id, "/")
+	return row
 }
 
 // scene is the folder that a failure happens in, and what is put in for names
@@ -153,7 +185,7 @@ func TestErrors(t *testing.T) {
 	rows := toldErrors(t)
 	var untold, unmade []string
 	for id := range failures {
-		if _, ok := rows[id]; !ok {
+		if _, ok := rows[rowOf(id)]; !ok {
 			untold = append(untold, id)
 		}
 	}
@@ -219,8 +251,14 @@ func performer(t *testing.T, rows map[string]told) func(*testing.T, string, fail
 		if f.before != nil {
 			f.before(t, s)
 		}
-		status, text := s.command(t, f)
-		row, ok := rows[id]
+		var status int
+		var text string
+		if f.inside != nil {
+			status, text = f.inside(t, s)
+		} else {
+			status, text = s.command(t, f)
+		}
+		row, ok := rows[rowOf(id)]
 		if !ok {
 			t.Fatalf("status %d\n%s", status, text)
 		}
@@ -249,6 +287,9 @@ func (s *scene) command(t *testing.T, f failure) (int, string) {
 	cmd.Env = append(os.Environ(), "LEAKTRACK_AS_COMMAND=1", "LEAKTRACK_DB=", "LEAKTRACK_SMTP_PASSWORD=", "LEAKTRACK_MOUNT="+f.mount, "NO_COLOR=1", "TZ=UTC")
 	cmd.Env = append(cmd.Env, s.env...)
 	cmd.Stdin = strings.NewReader(f.stdin)
+	if f.piped != nil {
+		cmd.Stdin = f.piped()
+	}
 	errOut := listener{said: s.said}
 	cmd.Stderr = &errOut
 	cmd.SysProcAttr = &syscall.SysProcAttr{}
@@ -262,6 +303,15 @@ func (s *scene) command(t *testing.T, f failure) (int, string) {
 			cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
 			cmd.SysProcAttr.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getuid(), Size: 1}}
 			cmd.SysProcAttr.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: os.Getgid(), Size: 1}}
+		}
+	}
+	if f.mount == "alone" {
+		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWPID
+	}
+	if f.network {
+		cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWNET
+		if !root && f.mount == "" {
+			cmd.SysProcAttr.Cloneflags |= syscall.CLONE_NEWUSER
 		}
 	}
 	if f.nobody && root {

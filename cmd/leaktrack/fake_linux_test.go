@@ -35,6 +35,8 @@ import (
 //	file     there is a file where the socket should be
 //	contained  it is in a pid namespace of its own
 //	gone     it has removed its folder for temporary files
+//	earlier  there is the socket of an earlier process with its pid
+//	backlog  it listens, and takes no connection
 //	WORD     it listens, and the WORD says how it answers (see answer)
 //
 // It prints ready and waits to be killed.
@@ -69,10 +71,21 @@ func pretend(words []string) {
 			must(err)
 			defer runtime.KeepAlive(large)
 		case w == "undumpable":
-			must(unix.Setresgid(nobody, nobody, nobody))
-			must(unix.Setresuid(nobody, nobody, nobody))
+			becomeNobody()
 			must(unix.Prctl(unix.PR_SET_DUMPABLE, 0, 0, 0, 0))
 		case w == "nothing", w == "contained":
+		case w == "earlier":
+			l, err := net.Listen("unix", filepath.Join(os.Getenv("TMPDIR"), fmt.Sprintf("dotnet-diagnostic-%d-1-socket", os.Getpid())))
+			must(err)
+			defer l.Close()
+		case w == "backlog":
+			fd, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+			must(err)
+			must(unix.Bind(fd, &unix.SockaddrUnix{Name: socketPath()}))
+			must(unix.Listen(fd, 0))
+			waiting, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM, 0)
+			must(err)
+			must(unix.Connect(waiting, &unix.SockaddrUnix{Name: socketPath()}))
 		case w == "file":
 			must(os.WriteFile(socketPath(), nil, 0o600))
 		default:
@@ -165,12 +178,24 @@ func answer(c net.Conn, kind string) {
 			}
 		}
 		send(0, b)
+	case set == 1 && kind == "written":
+		send(0, number(0))
 	case set == 1 && kind != "nocores":
 		send(0xff, number(failed))
 	case set != 2, id == 6, id == 7, kind == "notracing":
 		send(0xff, number(unknown))
 	case id == 1: // stop a session: it has none that is open
 		send(0, payload)
+	case kind == "shorterror":
+		send(0xff, []byte{1})
+	case kind == "oddanswer":
+		send(7, nil)
+	case kind == "nosession":
+		send(0, []byte{1})
+	case kind == "refuses":
+		send(0xff, number(0x80131386))
+	case kind == "notyet":
+		send(0xff, number(0x8013135b))
 	case kind == "sessions":
 		send(0xff, number(failed))
 	case kind == "dies":
@@ -189,6 +214,10 @@ func answer(c net.Conn, kind string) {
 		for err := error(nil); err == nil; {
 			_, err = c.Write(fill)
 		}
+	case kind == "mute": // but for its first words
+		send(0, make([]byte, 8))
+		c.Write(traceHead())
+		time.Sleep(time.Minute)
 	case kind == "nowalk":
 		send(0, make([]byte, 8))
 		c.Write(append(traceHead(), 1))

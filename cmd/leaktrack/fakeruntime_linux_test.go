@@ -21,7 +21,8 @@ import (
 
 // The program dotnet-fake answers where a .NET runtime would, with a heap walk
 // that was recorded (ingest/nettrace/testdata), so that watch can be tried as a
-// whole without a runtime. It ends with its standard input.
+// whole without a runtime. It ends with its standard input, or with FAKE_DIES set
+// in the middle of a walk.
 func init() { programs["dotnet-fake"] = fakeRuntime }
 
 func fakeRuntime() {
@@ -113,6 +114,10 @@ func (r *recorded) answer(c net.Conn) {
 		if !bytes.Contains(payload, binary.LittleEndian.AppendUint64(nil, heapWalk)) {
 			end = headBytes
 		}
+		if os.Getenv("FAKE_DIES") != "" && end > headBytes {
+			_, _ = c.Write(r.stream[:end-3000])
+			os.Exit(3)
+		}
 		_, _ = c.Write(r.stream[:end])
 		<-stopped
 		_, _ = c.Write(r.stream[len(r.stream)-1:])
@@ -131,7 +136,7 @@ func (r *recorded) answer(c net.Conn) {
 }
 
 // startFakeRuntime returns the pid of a runtime to be watched.
-func startFakeRuntime(t *testing.T) int {
+func startFakeRuntime(t *testing.T, env ...string) int {
 	t.Helper()
 	tmp, err := os.MkdirTemp("/tmp", "lt") // the name of a socket must be short
 	if err != nil {
@@ -142,7 +147,7 @@ func startFakeRuntime(t *testing.T) int {
 		t.Fatal(err)
 	}
 	cmd := exec.Command("dotnet-fake")
-	cmd.Env = append(os.Environ(), "TMPDIR="+tmp, "FAKE_TRACE="+trace)
+	cmd.Env = append(append(os.Environ(), "TMPDIR="+tmp, "FAKE_TRACE="+trace), env...)
 	cmd.Stderr = os.Stderr
 	in, errIn := cmd.StdinPipe()
 	out, errOut := cmd.StdoutPipe()

@@ -243,18 +243,26 @@ func (p *poster) post(ctx context.Context, f *findings) (string, error) {
 		}
 		return m.Subject, writeFile(p.save, private, func(w io.Writer) error { _, err := w.Write(raw); return err })
 	}
-	err = p.server.Send(ctx, m)
+	if err := p.send(ctx, m); err != nil {
+		return "", err
+	}
+	return m.Subject, nil
+}
+
+// send hands the mail to the server, and says what to do if that fails.
+func (p *poster) send(ctx context.Context, m *mail.Message) error {
+	err := p.server.Send(ctx, m)
 	if err == nil {
-		return m.Subject, nil
+		return nil
 	}
 	if hint := mailHint(err); hint != "" {
 		err = fmt.Errorf("%w; %s", err, hint)
 	}
 	var failed *mail.Error
 	if errors.As(err, &failed) && failed.Sent {
-		return "", fmt.Errorf("the mail was not sent to everybody: %w", err)
+		return fmt.Errorf("the mail was not sent to everybody: %w", err)
 	}
-	return "", fmt.Errorf("the mail was not sent: %w", err)
+	return fmt.Errorf("the mail was not sent: %w", err)
 }
 
 func mailHint(err error) string {

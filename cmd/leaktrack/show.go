@@ -187,9 +187,6 @@ func (c *console) diff(ctx *cli.Context) error {
 			return err
 		}
 	}
-	if from.Basis != to.Basis {
-		return usagef("the two snapshots count different objects, %s and %s: choose with --basis", from.Basis, to.Basis)
-	}
 	if from.Uptime == to.Uptime {
 		return usagef("both ends are the snapshot at %s; %s", unit.Clock(from.Uptime), spanText(infos))
 	}

@@ -216,6 +216,9 @@ func (w *watcher) run(ctx context.Context, find func(again bool) (target, error)
 	// Said last, where it is seen.
 	if n := len(w.backlog.waiting); n > 0 {
 		text := unit.Count(n) + " snapshots could not be stored and are lost"
+		if n == 1 {
+			text = "1 snapshot could not be stored and is lost"
+		}
 		if w.backlog.dropped > 0 {
 			text += fmt.Sprintf(", %s more were dropped before", unit.Count(w.backlog.dropped))
 		}

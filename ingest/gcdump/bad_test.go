@@ -96,6 +96,10 @@ func TestBadInput(t *testing.T) {
 		{why: "a multiplier without end", change: func(f *file) { f.multipliers = []float32{1, 1, 1, float32(math.Inf(1))} }, want: "a multiplier of +Inf", at: "multipliers", delta: 16},
 		{why: "a negative multiplier", change: func(f *file) { f.multipliers = []float32{1, 1, 1, -1} }, want: "a multiplier of -1", at: "multipliers", delta: 16},
 		{why: "a negative average", change: func(f *file) { f.counts = -2 }, want: "average count multiplier is -2", at: "averages"},
+		{why: "more deferred names than types", change: func(f *file) { f.graphMin, f.deferred = 1, make([]fdeferred, 11) }, want: "11 deferred names for 10 types"},
+		{why: "a module of another class", change: func(f *file) { f.graphMin, f.deferred = 1, []fdeferred{{1, "a.dll"}} }, damage: func(f *file, b []byte) {
+			copy(b[bytes.LastIndex(b, []byte("Module")):], "Modulo")
+		}, want: "a module of class"},
 		{why: "2^31-1 segments", change: func(f *file) { f.heapInfo = &fheap{} }, damage: put("segments", 0, huge-1), want: "2147483647 segments", at: "segments"},
 		{why: "2^31 forward references", damage: put("table", 0, huge), want: "-2147483648 forward references", at: "table", tail: true},
 		{why: "2^31-1 forward references", damage: put("table", 0, huge-1), want: "2147483647 forward references", at: "table", tail: true},

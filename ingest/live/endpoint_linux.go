@@ -44,7 +44,7 @@ func (f *facts) tempDir() (dir string, told bool) {
 // the process sees it. Nothing planted inside a container leads outside it.
 func (f *facts) openDir(dir string) (int, error) {
 	if !filepath.IsAbs(dir) {
-		return -1, fmt.Errorf("TMPDIR %q is not absolute", dir)
+		return -1, errRelative
 	}
 	if !f.namespaced {
 		return unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
@@ -99,6 +99,8 @@ func (f *facts) dirError(dir string, err error) error {
 	case errors.Is(err, unix.ENOENT):
 		e.Msg = "its folder for temporary files " + dir + " does not exist, so it has no diagnostics socket"
 		e.Remedy = "start it with a TMPDIR that exists"
+	default:
+		e.Remedy = "start it with another TMPDIR"
 	}
 	return e
 }
@@ -171,6 +173,7 @@ func (f *facts) search(dir int, path string) ([]string, error) {
 }
 
 var (
+	errRelative  = errors.New("is not an absolute path")
 	errNotSocket = errors.New("is not a socket")
 	errOwner     = errors.New("belongs to another user than the process")
 	errListener  = errors.New("is listened to by another process")
@@ -245,7 +248,8 @@ func (f *facts) dialError(err error) error {
 		e.Reason, e.Msg = Untrusted, "its diagnostics socket is not its own"
 		e.Remedy = "somebody may have planted it; look who owns it"
 	case errors.Is(err, syscall.EAGAIN), errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
-		e.Reason, e.Msg, e.Remedy = Busy, "its diagnostics port takes no connection", "another tool may be using it; try again"
+		e.Reason, e.Msg, e.Err = Busy, "its diagnostics port takes no connection", nil
+		e.Remedy = "another tool may be using it; try again"
 	default:
 		e.Reason, e.Msg = Busy, "connecting to its diagnostics socket"
 	}

@@ -88,7 +88,7 @@ func inspect(pid int) (*facts, error) {
 	b, err := readProc(dir, "stat")
 	if err != nil {
 		if errors.Is(err, fs.ErrPermission) {
-			return nil, &Error{PID: pid, Reason: OtherUser, Msg: "may not be looked at", Remedy: "run as the same user or as root", Err: err}
+			return nil, &Error{PID: pid, Reason: OtherUser, Msg: "may not be looked at", Remedy: "run as the same user or as root", Err: fs.ErrPermission}
 		}
 		return nil, noProcess(pid)
 	}

@@ -137,18 +137,25 @@ func (f *facts) silence(ctx context.Context, err error, what string) error {
 		e.Remedy = "another tool may be using it, the process may be frozen, or what listens is no .NET runtime; try again"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		e.Reason, e.Msg = Protocol, "its diagnostics port closed the connection without an answer"
-		// A killed process closes its sockets a moment before it is gone.
-		for range 10 {
-			time.Sleep(50 * time.Millisecond)
-			if !f.refresh() {
-				e.Reason, e.Msg, e.Err = Exited, "exited while it was read", nil
-				break
-			}
+		if f.ends() {
+			e.Reason, e.Msg, e.Err = Exited, "exited while it was read", nil
 		}
 	default:
 		e.Reason, e.Msg = Busy, what
 	}
 	return e
+}
+
+// ends reports whether the process that has closed a connection is ending: a
+// killed one closes its sockets a moment before it is gone.
+func (f *facts) ends() bool {
+	for range 10 {
+		if !f.refresh() {
+			return true
+		}
+		time.Sleep(50 * time.Millisecond)
+	}
+	return !f.refresh()
 }
 
 func isTimeout(err error) bool {

@@ -361,7 +361,7 @@ func (t *Target) walk(ctx context.Context, o Options, st *Stats) (*walked, error
 			Remedy: "its garbage collector may not be started yet, or it has no event support; try again"}
 	case !w.collector.HasNodes():
 		return nil, t.streamError(ctx, s.got, err)
-	case err != io.EOF && !t.f.refresh():
+	case err != io.EOF && !t.f.refresh(), errors.Is(err, nettrace.ErrTruncated) && t.f.ends():
 		return nil, &Error{PID: t.f.pid, Reason: Exited, Msg: "exited during the heap walk"}
 	}
 	return w, nil

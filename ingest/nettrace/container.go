@@ -128,7 +128,7 @@ func (d *Decoder) start() error {
 				return err
 			}
 			if string(b) != serialize {
-				return d.fail(12, "container %q is not %q", b, serialize)
+				return d.fail(12, "container %.40q is not %q", b, serialize)
 			}
 			d.trace.Format = 4
 		case 0:
@@ -185,7 +185,7 @@ func (d *Decoder) nextBlock() error {
 		return err
 	}
 	if !d.seen && name != "Trace" {
-		return d.fail(at, "first object is %q, not Trace", name)
+		return d.fail(at, "first object is %.40q, not Trace", name)
 	}
 	switch name {
 	case "Trace":
@@ -214,7 +214,7 @@ func (d *Decoder) nextBlock() error {
 		return err
 	}
 	if tag != tagEndObject {
-		return d.fail(end, "tag %#x where object %s should end", tag, name)
+		return d.fail(end, "tag %#x where object %.40q should end", tag, name)
 	}
 	return nil
 }
@@ -239,7 +239,7 @@ func (d *Decoder) objectType(begin byte) (string, error) {
 		return "", err
 	}
 	if end != tagEndObject {
-		return "", d.fail(d.off-1, "tag %#x where type %q should end", end, name)
+		return "", d.fail(d.off-1, "tag %#x where type %.40q should end", end, name)
 	}
 	if name == traceV3Legacy {
 		name = "Trace"

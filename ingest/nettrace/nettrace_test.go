@@ -271,6 +271,39 @@ func TestDamage(t *testing.T) {
 			s := newStream(4).trace()
 			return s.events(s.event(1, 5, nil)).end()
 		}(), "never described"},
+		{"block without a head", func() []byte {
+			s := newStream(4).trace()
+			s.block(kindEvent, "EventBlock", make([]byte, 20))
+			return s.end()
+		}(), "malformed block: block header of 0 bytes"},
+		{"sequence point of more threads than it holds", func() []byte {
+			s := newStream(4).trace()
+			s.block(kindSequencePoint, "SPBlock", append(make([]byte, 8), 9, 0, 0, 0))
+			return s.end()
+		}(), "malformed sequence point: record is cut short"},
+		{"the same in version 6", func() []byte {
+			s := newStream(6).trace()
+			s.block(kindSequencePoint, "", append(make([]byte, 12), 9, 0, 0, 0))
+			return s.end()
+		}(), "malformed block of kind"},
+		{"trace of a million keys", func() []byte {
+			s := newStream(6)
+			s.block(kindTrace, "", le.AppendUint32(make([]byte, 36), 1_000_000))
+			return s.end()
+		}(), "malformed block of kind 1: 1000000 keys"},
+		{"metadata that is cut", func() []byte {
+			s := newStream(6).trace()
+			s.block(kindMetadata, "", append(make([]byte, 2), 3, 0, 5, 200, 1))
+			return s.end()
+		}(), "malformed metadata: record is cut short"},
+		{"event of version 3 that is smaller than what it holds", func() []byte {
+			s := newStream(3).trace()
+			record := le.AppendUint32(nil, 10)           // bytes
+			record = append(record, make([]byte, 52)...) // id to related activity
+			record = append(le.AppendUint32(record, 4), make([]byte, 8)...)
+			s.block(kindEvent, "EventBlock", record)
+			return s.end()
+		}(), "event of 10 bytes holds"},
 		{"only the end mark", append(newStream(4).b, 1), "without a trace"},
 		{"no heap walk", newStream(4).trace().metadata().end(), "no heap walk"},
 	}
