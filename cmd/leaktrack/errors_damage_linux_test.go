@@ -151,10 +151,8 @@ func damageStore(t *testing.T, input string) {
 // changeEntry changes the entry of that number in a store, in the order of a walk; it
 // reports whether there is one.
 func changeEntry(t *testing.T, path string, number int, how string) bool {
-	db, err := bbolt.Open(path, 0o600, &bbolt.Options{NoSync: true})
-	check(t, err)
 	found := false
-	check(t, db.Update(func(tx *bbolt.Tx) error {
+	changeStore(t, path, func(tx *bbolt.Tx) error {
 		at := 0
 		var walk func(b *bbolt.Bucket) error
 		walk = func(b *bbolt.Bucket) error {
@@ -170,8 +168,7 @@ func changeEntry(t *testing.T, path string, number int, how string) bool {
 			})
 		}
 		return walk(tx.Cursor().Bucket())
-	}))
-	check(t, db.Close())
+	})
 	return found
 }
 
@@ -235,6 +232,9 @@ func alter(b *bbolt.Bucket, k, v []byte, bucket bool, how string) error {
 }
 
 func copyBucket(to, from *bbolt.Bucket) error {
+	if err := to.SetSequence(from.Sequence()); err != nil {
+		return err
+	}
 	return from.ForEach(func(k, v []byte) error {
 		if v != nil {
 			return to.Put(k, v)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"os"
 	"strings"
 	"syscall"
@@ -83,13 +84,49 @@ func otherBolt(t *testing.T, s *scene) {
 }
 
 func newerStore(t *testing.T, s *scene) {
-	db, err := bbolt.Open(s.path("shop.db"), 0o600, nil)
+	changeStore(t, s.path("shop.db"), func(tx *bbolt.Tx) error {
+		return tx.Bucket([]byte("leaktrack")).Put([]byte("version"), []byte{99})
+	})
+}
+
+// changeStore changes a store behind the back of package store, and then makes its
+// numbers right (see store/doc.go): the change is all that is wrong with it.
+func changeStore(t *testing.T, path string, change func(tx *bbolt.Tx) error) {
+	t.Helper()
+	db, err := bbolt.Open(path, 0o600, &bbolt.Options{NoSync: true})
 	check(t, err)
-	check(t, db.Update(func(tx *bbolt.Tx) error {
-		head := tx.Bucket([]byte("leaktrack"))
-		return errors.Join(head.Put([]byte("version"), []byte{99}), head.SetSequence(uint64(tx.ID()))) // the number of the commit
-	}))
+	check(t, db.Update(func(tx *bbolt.Tx) error { return errors.Join(change(tx), renumber(tx)) }))
 	check(t, db.Close())
+}
+
+// renumber notes the number of the commit, and sums up the keys of the snapshots.
+func renumber(tx *bbolt.Tx) error {
+	var errs []error
+	if head := tx.Bucket([]byte("leaktrack")); head != nil {
+		errs = append(errs, head.SetSequence(uint64(tx.ID())))
+	}
+	processes := tx.Bucket([]byte("processes"))
+	if processes == nil {
+		return errors.Join(errs...)
+	}
+	var total uint64
+	errs = append(errs, processes.ForEachBucket(func(process []byte) error {
+		snapshots := processes.Bucket(process).Bucket([]byte("snapshots"))
+		if snapshots == nil {
+			return nil
+		}
+		var sum uint64
+		err := snapshots.ForEach(func(key, _ []byte) error {
+			h := fnv.New64a()
+			h.Write(process)
+			h.Write(key)
+			sum += h.Sum64()
+			return nil
+		})
+		total += sum
+		return errors.Join(err, snapshots.SetSequence(sum))
+	}))
+	return errors.Join(append(errs, processes.SetSequence(total))...)
 }
 
 // damaged flips a bit in a name of a type.
@@ -148,8 +185,6 @@ func calmLines() string {
 func altered(name string, value []byte) func(*testing.T, *scene) {
 	return func(t *testing.T, s *scene) {
 		calm(t, s)
-		db, err := bbolt.Open(s.path("calm.db"), 0o600, nil)
-		check(t, err)
 		n := 0
 		var walk func(b *bbolt.Bucket, inside bool) error
 		walk = func(b *bbolt.Bucket, inside bool) error {
@@ -172,8 +207,7 @@ func altered(name string, value []byte) func(*testing.T, *scene) {
 			}
 			return nil
 		}
-		check(t, db.Update(func(tx *bbolt.Tx) error { return walk(tx.Cursor().Bucket(), false) }))
-		check(t, db.Close())
+		changeStore(t, s.path("calm.db"), func(tx *bbolt.Tx) error { return walk(tx.Cursor().Bucket(), false) })
 		if n == 0 {
 			t.Fatal("nothing lies in", name)
 		}
