@@ -134,6 +134,7 @@ func TestSameValues(t *testing.T) {
 		{"a bucket less", func(tx *bbolt.Tx) error {
 			return tx.Bucket(bucketProcesses).DeleteBucket(bucketKey(encodeProcess(p)))
 		}, ErrCorrupt},
+		{"another number", in(func(sp *space) error { return sp.snapshots.SetSequence(1) }), ErrCorrupt},
 		{"another version", func(tx *bbolt.Tx) error { return tx.Bucket(bucketMeta).Put(keyVersion, []byte{0}) }, ErrCorrupt},
 	} {
 		a := open(t, writeTemp(t, data), Options{noSync: true})

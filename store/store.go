@@ -101,6 +101,8 @@ func advise(err error, readOnly bool) error {
 		return fmt.Errorf("%w; name another file", err)
 	case errors.Is(err, ErrMeta):
 		return fmt.Errorf("%w; leaktrack db compact mends it", err)
+	case errors.As(err, new(mixedState)):
+		return fmt.Errorf("%w; take the file from a backup, copy the original again with leaktrack db backup, or move it away and ingest again", err)
 	case errors.Is(err, ErrCorrupt):
 		return fmt.Errorf("%w; take the file from a backup, or move it away and ingest again", err)
 	case errors.Is(err, ErrLocked):

@@ -120,7 +120,7 @@ func damageStore(t *testing.T, input string) {
 			if !changeEntry(t, path, at, change) {
 				break
 			}
-			look(fmt.Sprintf("entry %d %s", at, change), "db check", "trend", "export -o "+filepath.Join(dir, "x.jsonl"), "db prune --keep 3")
+			look(fmt.Sprintf("entry %d %s", at, change), "db check", "trend", "export -o "+filepath.Join(dir, "x.jsonl"), "db backup --force "+filepath.Join(dir, "y.db"), "db compact", "db prune --keep 3")
 		}
 	}
 	// In the pages: each number of a head and of the first elements, and what may

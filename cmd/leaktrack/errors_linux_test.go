@@ -113,6 +113,8 @@ type failure struct {
 	// inside, in place of run, makes it happen in this process, on a clock that
 	// jumps or against a server that it plays.
 	inside func(t *testing.T, s *scene) (status int, said string)
+	// remedy does what the message tells, and wants that to work.
+	remedy func(t *testing.T, s *scene)
 }
 
 // failures makes each failure of doc/errors.md happen, by the id of its row.
@@ -264,6 +266,9 @@ func performer(t *testing.T, rows map[string]told) func(*testing.T, string, fail
 		}
 		if !row.pattern().MatchString(text) || status != row.status {
 			t.Errorf("status %d, and on standard error:\n%s\n%s:%d says status %d and:\nleaktrack: %s", status, text, errorsPage, row.line, row.status, row.message)
+		}
+		if f.remedy != nil {
+			f.remedy(t, s)
 		}
 	}
 }

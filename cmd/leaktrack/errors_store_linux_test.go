@@ -34,14 +34,25 @@ var storeFailures = map[string]failure{
 	"store-newer-read":       {run: "--db calm.db trend", before: altered("snapshots", []byte{99, 1, 2, 3, 4, 5, 6, 7, 8})},
 	"store-newer-export":     {run: "--db calm.db export -o x.jsonl", before: altered("snapshots", []byte{99, 1, 2, 3, 4, 5, 6, 7, 8})},
 	"store-newer-value":      {run: "--db calm.db list Calm", before: altered("snapshots", []byte{99, 1, 2, 3, 4, 5, 6, 7, 8})},
+	"store-mixed":            {run: "--db calm.db trend", before: copiedBolt, remedy: copiedAgain},
+	"store-mixed/missing":    {run: "--db calm.db list", before: missingSnapshot, remedy: copiedAgain},
+	"store-mixed-compact":    {run: "--db calm.db db compact", before: copiedBolt, remedy: copiedAgain},
+	"store-mixed-backup":     {run: "--db calm.db db backup x.db", before: missingSnapshot, remedy: copiedAgain},
+	"store-damaged-backup":   {run: "--db shop.db db backup x.db", before: func(t *testing.T, s *scene) { check(t, os.Truncate(s.path("shop.db"), 20000)) }},
+	"store-damaged-copy":     {run: "--db shop.db db backup x.db", before: damaged},
+	"store-newer-compact":    {run: "--db shop.db db compact", before: newerStore},
+	"store-newer-backup":     {run: "--db shop.db db backup x.db", before: newerStore},
+	"store-not-check":        {run: "--db good.log db check"},
+	"store-not-compact":      {run: "--db other.db db compact", before: otherBolt},
+	"store-not-backup":       {run: "--db notes db backup x.db"},
 	"store-locked":           {run: "--db shop.db trend", before: locked},
 	"store-read":             {run: "--db private.log trend", before: forbid("private.log"), nobody: true},
 	"store-write":            {run: "--db closed/x.db ingest good.log", before: func(t *testing.T, s *scene) { makeFolder(t, s, "closed", 0o555) }, nobody: true},
 	"store-no-folder":        {run: "--db none/x.db ingest good.log"},
 	"store-read-only":        {run: "--db disk/x.db ingest good.log", mount: "readonly"},
 	"store-full":             {run: "--db disk/x.db ingest good.log", mount: "full"},
-	"store-meta":             {run: "--db shop.db db check", before: damagedMeta},
-	"store-meta-backup":      {run: "--db shop.db db backup x.db", before: damagedMeta},
+	"store-meta":             {run: "--db shop.db db check", before: damagedMeta, remedy: compacted},
+	"store-meta-backup":      {run: "--db shop.db db backup x.db", before: damagedMeta, remedy: compacted},
 	"store-no-snapshots": {run: "--db shop.db list", before: func(t *testing.T, s *scene) {
 		runs(t, s, "--db", "shop.db", "db", "prune", "--keep", "0", "--older-than", "1d")
 	}},
@@ -93,24 +104,36 @@ func newerStore(t *testing.T, s *scene) {
 // numbers right (see store/doc.go): the change is all that is wrong with it.
 func changeStore(t *testing.T, path string, change func(tx *bbolt.Tx) error) {
 	t.Helper()
+	behindBack(t, path, change, sumKeys)
+}
+
+// behindBack changes a store in one commit, and notes the number of that.
+func behindBack(t *testing.T, path string, changes ...func(tx *bbolt.Tx) error) {
+	t.Helper()
 	db, err := bbolt.Open(path, 0o600, &bbolt.Options{NoSync: true})
 	check(t, err)
-	check(t, db.Update(func(tx *bbolt.Tx) error { return errors.Join(change(tx), renumber(tx)) }))
+	check(t, db.Update(func(tx *bbolt.Tx) error {
+		for _, change := range changes {
+			if err := change(tx); err != nil {
+				return err
+			}
+		}
+		if head := tx.Bucket([]byte("leaktrack")); head != nil {
+			return head.SetSequence(uint64(tx.ID()))
+		}
+		return nil
+	}))
 	check(t, db.Close())
 }
 
-// renumber notes the number of the commit, and sums up the keys of the snapshots.
-func renumber(tx *bbolt.Tx) error {
-	var errs []error
-	if head := tx.Bucket([]byte("leaktrack")); head != nil {
-		errs = append(errs, head.SetSequence(uint64(tx.ID())))
-	}
+// sumKeys sums up the keys of the snapshots.
+func sumKeys(tx *bbolt.Tx) error {
 	processes := tx.Bucket([]byte("processes"))
 	if processes == nil {
-		return errors.Join(errs...)
+		return nil
 	}
 	var total uint64
-	errs = append(errs, processes.ForEachBucket(func(process []byte) error {
+	err := processes.ForEachBucket(func(process []byte) error {
 		snapshots := processes.Bucket(process).Bucket([]byte("snapshots"))
 		if snapshots == nil {
 			return nil
@@ -125,8 +148,8 @@ func renumber(tx *bbolt.Tx) error {
 		})
 		total += sum
 		return errors.Join(err, snapshots.SetSequence(sum))
-	}))
-	return errors.Join(append(errs, processes.SetSequence(total))...)
+	})
+	return errors.Join(err, processes.SetSequence(total))
 }
 
 // damaged flips a bit in a name of a type.
@@ -157,6 +180,48 @@ func damagedMeta(t *testing.T, s *scene) {
 	b, err := os.ReadFile(s.path("shop.db"))
 	check(t, err)
 	s.write(t, "shop.db", flipMeta(b))
+}
+
+func compacted(t *testing.T, s *scene) {
+	runs(t, s, "--db", "shop.db", "db", "compact")
+	runs(t, s, "--db", "shop.db", "db", "check")
+	runs(t, s, "--db", "shop.db", "db", "backup", "x.db")
+}
+
+// copiedBolt has another program of bbolt compact calm.db, which does not keep the
+// number of the commit.
+func copiedBolt(t *testing.T, s *scene) {
+	calm(t, s)
+	check(t, os.Rename(s.path("calm.db"), s.path("original.db")))
+	from, err := bbolt.Open(s.path("original.db"), 0o600, &bbolt.Options{ReadOnly: true})
+	check(t, err)
+	to, err := bbolt.Open(s.path("calm.db"), 0o600, &bbolt.Options{NoSync: true})
+	check(t, err)
+	check(t, errors.Join(bbolt.Compact(to, from, 0), to.Close(), from.Close()))
+}
+
+// missingSnapshot makes calm.db a copy in which the snapshots are those of the write
+// before the last one.
+func missingSnapshot(t *testing.T, s *scene) {
+	calm(t, s)
+	runs(t, s, "--db", "calm.db", "db", "backup", "original.db")
+	behindBack(t, s.path("calm.db"), func(tx *bbolt.Tx) error {
+		processes := tx.Bucket([]byte("processes"))
+		process, _ := processes.Cursor().First()
+		snapshots := processes.Bucket(process).Bucket([]byte("snapshots"))
+		last, _ := snapshots.Cursor().Last()
+		return snapshots.Delete(last)
+	})
+}
+
+// copiedAgain tries what the message offers: the original can be copied, and
+// ingesting again makes the store anew.
+func copiedAgain(t *testing.T, s *scene) {
+	runs(t, s, "--db", "original.db", "db", "backup", "--force", "calm.db")
+	runs(t, s, "--db", "calm.db", "trend")
+	check(t, os.Remove(s.path("calm.db")))
+	runs(t, s, "--db", "calm.db", "ingest", "calm.jsonl")
+	runs(t, s, "--db", "calm.db", "trend")
 }
 
 // lockedBriefly lets go as soon as the command has said that it waits.

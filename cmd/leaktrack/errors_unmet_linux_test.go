@@ -63,6 +63,7 @@ var neverMet = map[string]string{
 	"no command to open a session":                  ours,
 	"request of %d bytes":                           ours,
 	"store is closed":                               ours,
+	"%w: the copy has another number for bucket %x": ours,
 	"source %q has no code":                         ours,
 	"server GC %d is neither unknown, no nor yes":   ours,
 
@@ -97,7 +98,6 @@ var neverMet = map[string]string{
 	"generation %d of %d bytes":                          crafted,
 	"type %#x: name of %d bytes with %d arguments is beyond what is kept": crafted,
 	"module %#x: more or longer than what is kept":                        crafted,
-	"it says that pages have %d bytes":                                    crafted,
 	"%w: %v lies where %v belongs":                                        crafted + ": the checksums fit",
 	"more than 2^31 type names":                                           crafted,
 	"more than 2^32 bases":                                                crafted,
