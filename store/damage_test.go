@@ -284,6 +284,22 @@ func TestMetaPageWarns(t *testing.T) {
 	}
 }
 
+// numbered makes buckets, one in another, each with a number and a value.
+func numbered(tx *bbolt.Tx, path ...string) error {
+	in := tx.Cursor().Bucket() // the root
+	for _, name := range path {
+		b, err := in.CreateBucketIfNotExists([]byte(name))
+		if err == nil {
+			err = errors.Join(b.SetSequence(77), b.Put([]byte("key"), []byte("value")))
+		}
+		if err != nil {
+			return err
+		}
+		in = b
+	}
+	return nil
+}
+
 // The file is cut while it is mapped: reading gives an error.
 func TestCutWhileOpen(t *testing.T) {
 	t.Parallel()
@@ -323,15 +339,19 @@ func TestOpenRefuses(t *testing.T) {
 		return path
 	}
 	foreign := bolt("foreign.db", func(tx *bbolt.Tx) error {
-		_, err := tx.CreateBucket([]byte("other"))
-		return err
+		// It has buckets of our names, and numbers in them that mean something else.
+		for _, path := range [][]string{{"processes", "p", "snapshots"}, {"v1", "snapshots"}, {"snapshots"}} {
+			if err := numbered(tx, path...); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	future := bolt("future.db", func(tx *bbolt.Tx) error {
-		b, err := tx.CreateBucket(bucketMeta)
-		if err != nil {
+		if err := errors.Join(numbered(tx, "leaktrack"), numbered(tx, "processes", "p", "snapshots")); err != nil {
 			return err
 		}
-		return b.Put(keyVersion, []byte{formatVersion + 1})
+		return tx.Bucket(bucketMeta).Put(keyVersion, []byte{formatVersion + 1})
 	})
 	tests := []struct {
 		why, path string

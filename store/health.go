@@ -317,8 +317,9 @@ func (c *checker) process(b boltsBucket, programs map[string]program) {
 		in = &bolts{}
 	}
 	var sum uint64
+	process := hashOf(b.key)
 	for _, v := range in.values {
-		sum += fingerprint(b.key, v.key)
+		sum += fingerprint(process, v.key)
 	}
 	c.sum += sum
 	if err := compareSum(sum, in.sequence); err != nil {

@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/fnv"
 	"math"
 
 	"go.etcd.io/bbolt"
@@ -157,16 +156,23 @@ func makeBucket(tx *bbolt.Tx, in, identity []byte, children ...[]byte) (*bbolt.B
 // fingerprint stands for a snapshot in the sums that tell whether one is missing:
 // FNV-1a of the name of its process's bucket and of its key. The value has a checksum of
 // its own, and one that is damaged does not keep the others from being read.
-func fingerprint(process, key []byte) uint64 {
-	h := fnv.New64a()
-	h.Write(process)
-	h.Write(key)
-	return h.Sum64()
+//
+// process is the hash of the name, which is computed once for many keys; hash/fnv could not
+// go on from it.
+func fingerprint(process uint64, key []byte) uint64 {
+	for _, c := range key {
+		process = (process ^ uint64(c)) * 1099511628211 // the prime of FNV for 64 bits
+	}
+	return process
+}
+
+func hashOf(name []byte) uint64 {
+	return fingerprint(14695981039346656037, name) // FNV's offset basis for 64 bits
 }
 
 // added and removed keep the sums when a snapshot comes and goes.
-func (s *space) added(key []byte) error   { return s.add(fingerprint(s.owner[:16], key)) }
-func (s *space) removed(key []byte) error { return s.add(-fingerprint(s.owner[:16], key)) }
+func (s *space) added(key []byte) error   { return s.add(fingerprint(hashOf(s.owner[:16]), key)) }
+func (s *space) removed(key []byte) error { return s.add(-fingerprint(hashOf(s.owner[:16]), key)) }
 
 func (s *space) add(difference uint64) error {
 	return errors.Join(s.snapshots.SetSequence(s.snapshots.Sequence()+difference), s.processes.SetSequence(s.processes.Sequence()+difference))
@@ -186,9 +192,9 @@ func upgrade(tx *bbolt.Tx) error {
 			return nil // it is damaged, which is told to who reads it
 		}
 		var sum uint64
-		c := s.Cursor()
+		process, c := hashOf(k), s.Cursor()
 		for key, _ := c.First(); key != nil; key, _ = c.Next() {
-			sum += fingerprint(k, key)
+			sum += fingerprint(process, key)
 		}
 		total += sum
 		return s.SetSequence(sum)

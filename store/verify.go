@@ -187,10 +187,14 @@ type verifier struct {
 	// buffers by depth, kept because most pages are of one size
 	bufs        [maxDepth][]byte
 	rootEntries int
-	// sum is that of the snapshots so far, in the process or in all; process is the
-	// name of the bucket they lie in, nil where the values are no snapshots.
-	sum     uint64
-	process []byte
+	// ours is set behind the head of a store whose version is known. Another program,
+	// or a later version, may have buckets of the same names, and other numbers.
+	ours bool
+	// Where the walk is.
+	inHead, inProcesses, inSnapshots bool
+	// sum is that of the snapshots so far, in the process or in all; process is the hash
+	// of the name of the bucket they lie in.
+	sum, process uint64
 }
 
 // verify checks that bbolt can work on the file. It reports whether the file is
@@ -358,8 +362,11 @@ func (v *verifier) elements(b []byte, id uint64, depth int, in, low, high []byte
 		at := uint64(pageHead+i*elemSize) + uint64(ne.Uint32(e[4:])) + uint64(ne.Uint32(e[8:]))
 		val := b[at : at+uint64(ne.Uint32(e[12:]))]
 		if ne.Uint32(e) != leafBucket {
-			if v.process != nil {
+			switch {
+			case v.inSnapshots:
 				v.sum += fingerprint(v.process, keys[i])
+			case v.inHead && bytes.Equal(keys[i], keyVersion):
+				v.ours = len(val) == 1 && val[0] <= formatVersion
 			}
 			continue
 		}
@@ -378,13 +385,17 @@ func (v *verifier) elements(b []byte, id uint64, depth int, in, low, high []byte
 func (v *verifier) bucket(in, name, val []byte, id uint64, depth int) error {
 	ne := binary.NativeEndian
 	child, sequence, sub := ne.Uint64(val), ne.Uint64(val[8:]), val[bucketHead:]
-	snapshots, processes := bytes.Equal(name, bucketSnapshots), bytes.Equal(name, bucketProcesses)
-	sum := v.sum
-	if snapshots || processes {
-		v.sum = 0
-	}
-	if snapshots {
-		v.process = in
+	root, sum := in == nil, v.sum
+	head := root && bytes.Equal(name, bucketMeta)
+	processes := root && v.ours && bytes.Equal(name, bucketProcesses)
+	snapshots := v.inProcesses && bytes.Equal(name, bucketSnapshots)
+	switch {
+	case head: // it sorts before the others
+		v.inHead = true
+	case processes:
+		v.inProcesses, v.sum = true, 0
+	case snapshots:
+		v.inSnapshots, v.process, v.sum = true, hashOf(in), 0
 	}
 	var err error
 	switch {
@@ -398,16 +409,18 @@ func (v *verifier) bucket(in, name, val []byte, id uint64, depth int) error {
 	if err != nil {
 		return err
 	}
-	if snapshots || processes {
-		if err := compareSum(v.sum, sequence); err != nil {
-			return err
-		}
-		v.sum, v.process = v.sum+sum, nil
-	}
-	if bytes.Equal(name, bucketMeta) {
+	v.inHead = false
+	switch {
+	case head && v.ours:
 		return compareCommit(sequence, v.m)
+	case processes:
+		v.inProcesses = false
+		return compareSum(v.sum, sequence)
+	case snapshots:
+		err = compareSum(v.sum, sequence)
+		v.inSnapshots, v.sum = false, v.sum+sum
 	}
-	return nil
+	return err
 }
 
 // compareSum finds the snapshots that are missing, or are not those that were stored
