@@ -468,6 +468,7 @@ func TestAdvice(t *testing.T) {
 	}{
 		{&fs.PathError{Op: "write", Path: "x", Err: syscall.ENOSPC}, false, "free some space"},
 		{&fs.PathError{Op: "open", Path: "x", Err: syscall.EROFS}, false, "right to write"},
+		{fmt.Errorf("%w: %w", ErrCorrupt, mixedState("two moments")), true, "copy the original again with leaktrack db backup"},
 		{fmt.Errorf("a: %w", ErrLocked), false, "try again"},
 		{ErrNotFound, false, "not in the store"},
 	} {

@@ -105,6 +105,60 @@ func TestVersion1(t *testing.T) {
 	lose(t, path, want[0].Process)
 }
 
+// The write that makes a file of version 1 one of version 2 is cut off behind each of
+// its pages: the file is of version 1 still, and lacks nothing.
+func TestUpgradeCutOff(t *testing.T) {
+	t.Parallel()
+	want := recorded(t, "v1.jsonl.gz")
+	old := unzipped(t, "v1.db.gz")
+	path := writeTemp(t, old)
+	failed := errors.New("failed")
+	unchanged(t, path, "a write that fails", func() {
+		db := open(t, path, Options{noSync: true})
+		defer db.Close()
+		if err := db.update(func(*bbolt.Tx) error { return failed }); !errors.Is(err, failed) {
+			t.Error(err)
+		}
+	})
+	next := *want[0]
+	next.Uptime += time.Hour
+	db := open(t, path, Options{noSync: true})
+	put(t, db, &next)
+	db.Close()
+	fresh, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := metaOf(t, path)
+	page, changed := int(m.pageSize), 0
+	for at := 2 * page; at <= len(fresh); at += page {
+		if at < len(fresh) && at < len(old) && bytes.Equal(fresh[at:at+page], old[at:at+page]) {
+			continue
+		}
+		changed++
+		// The file has its new length before a page is written.
+		data := append(bytes.Clone(old), make([]byte, max(0, len(fresh)-len(old)))...)
+		copy(data[2*page:], fresh[2*page:at])
+		torn := bytes.Clone(data)
+		clear(torn[int(m.txid%2)*page:][:page]) // in the midst of the meta page
+		for _, data := range [][]byte{data, torn} {
+			path, warnings := writeTemp(t, data), 0
+			db := open(t, path, Options{ReadOnly: true, Warning: func(string, string) { warnings++ }})
+			got, err := readAll(db)
+			if n := versions(t, db); err != nil || !slices.EqualFunc(got, want, (*heap.Snapshot).Equal) || n[1] != len(want) {
+				t.Errorf("up to page %d: %d snapshots, want %d, %v", at/page, len(got), len(want), err)
+			}
+			db.Close()
+			if warned := &data[0] == &torn[0]; (warnings == 1) != warned {
+				t.Errorf("up to page %d: %d warnings", at/page, warnings)
+			}
+		}
+	}
+	if changed < 3 {
+		t.Errorf("the write changed %d pages", changed)
+	}
+}
+
 // lose removes a snapshot behind the back of this package, and wants that to show.
 func lose(t *testing.T, path string, p heap.Process) {
 	t.Helper()
