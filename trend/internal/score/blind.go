@@ -14,15 +14,16 @@ var Blind = []Family{
 	// window.
 	{Name: "tenants_load", make: func(s *source) float64 {
 		level, last := s.geo(20, 1e4), s.in(0.3, 0.67)
-		at, size := make([]float64, 3+s.IntN(10)), make([]float64, 12)
-		for k := range at {
+		var at, size [12]float64
+		customers := 3 + s.IntN(10)
+		for k := range customers {
 			at[k] = last * math.Pow(s.Float64(), 1.5)
 			size[k] = 0.4 * level * math.Exp(0.8*s.NormFloat64())
 		}
 		s.show(func(x float64) float64 {
 			v := level
-			for k, a := range at {
-				v += size[k] * after(x, a)
+			for k := range customers {
+				v += size[k] * after(x, at[k])
 			}
 			return v
 		})
