@@ -163,7 +163,7 @@ func columnsOf(m model, theta, span float64) []column {
 	case mDropped:
 		return []column{rampBack(theta)}
 	case mTwoWarmUps:
-		return twoWarmUps(twoWarmUpsAt(theta))
+		return twoWarmUpsAt(theta).columns
 	case mCycle, mDaily:
 		return waves(theta)
 	}

@@ -149,22 +149,24 @@ func waves(cycles float64) []func(float64) float64 {
 	}
 }
 
-// twoWarmUps is one saturation from the start and one from c.
-func twoWarmUps(c, first, second float64) []column {
-	late := saturation(second)
-	return []column{saturation(first), func(x float64) float64 { return late(max(0, x-c)) }}
+// warmUpPairs are the time constants of two warm-ups, in windows: of two
+// caches of which the second is first used later, and of one whose keys are
+// some asked for often and some seldom, from the start.
+var warmUpPairs = [][2]float64{{0.03, 0.04}, {0.03, 0.1}, {0.08, 0.04}, {0.08, 0.1}, {0.01, 0.1}, {0.01, 0.2}, {0.04, 0.15}, {0.04, 0.25}}
+
+const latePairs = 4 // the first of them are of two caches
+
+// twoWarmUps is one saturation from the start and one from c, of the k-th pair
+// of time constants.
+func twoWarmUps(c float64, k int) shape {
+	first, second := saturation(warmUpPairs[k][0]), saturation(warmUpPairs[k][1])
+	return shape{mTwoWarmUps, c + 2*float64(k), []column{first, func(x float64) float64 { return second(max(0, x-c)) }}, bothPositive}
 }
 
-// twoWarmUpsAt takes the place of such a shape apart again.
-func twoWarmUpsAt(theta float64) (c, first, second float64) {
-	for _, second := range []float64{0.04, 0.1} {
-		for _, first := range []float64{0.03, 0.08} {
-			if c := theta - 1000*second - 100*first; c > 0 && c < 1 {
-				return c, first, second
-			}
-		}
-	}
-	return 0.5, 0.03, 0.04
+// twoWarmUpsAt is that shape by its place.
+func twoWarmUpsAt(theta float64) shape {
+	k := int(theta / 2)
+	return twoWarmUps(theta-2*float64(k), k)
 }
 
 type column = func(float64) float64
@@ -223,11 +225,12 @@ func shapes(x []float64, span float64) []shape {
 				break
 			}
 			c := cs[i*(len(cs)-1)/(secondWarmUps-1)]
-			for _, first := range []float64{0.03, 0.08} {
-				for _, second := range []float64{0.04, 0.1} {
-					out = append(out, shape{mTwoWarmUps, c + 100*first + 1000*second, twoWarmUps(c, first, second), bothPositive})
-				}
+			for k := range latePairs {
+				out = append(out, twoWarmUps(c, k))
 			}
+		}
+		for k := latePairs; k < len(warmUpPairs); k++ {
+			out = append(out, twoWarmUps(0, k))
 		}
 	}
 	if days := span / day; days >= dailyFromDay {
