@@ -304,6 +304,9 @@ func (w *workspace) decide(j *judgement) {
 	default:
 		j.leakAbove = 3
 	}
+	if l := &j.lives[0]; len(j.lives) == 1 && l.plan.n < evenBelow {
+		_, j.leakAbove = few[l.plan.n-3].asked(l.t, l.y)
+	}
 	j.leakAbove = max(j.leakAbove, caution*j.lnTested)
 	j.keyAbove = keyPart * j.lnTested
 	if j.points >= tailFrom {
@@ -311,7 +314,7 @@ func (w *workspace) decide(j *judgement) {
 	}
 	j.suspAbove = 1
 	if j.points < 8 {
-		j.suspAbove = 3
+		j.suspAbove = min(3, j.leakAbove)
 	}
 	j.posterior = 1 / (1 + math.Exp(min(700, j.lnTested-j.odds)))
 
@@ -321,7 +324,8 @@ func (w *workspace) decide(j *judgement) {
 		for i := range j.lives {
 			if l := &j.lives[i]; l.plan.n < evenBelow {
 				g := growthRatio(l.y)
-				ratioLeak = ratioLeak && g >= leakRatio[l.plan.n-3]
+				least, _ := few[l.plan.n-3].asked(l.t, l.y)
+				ratioLeak = ratioLeak && g >= least && seenToTheEnd(l.t)
 				ratioSuspect = ratioSuspect && g >= suspectRatio
 			}
 		}

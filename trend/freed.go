@@ -13,8 +13,10 @@ import (
 const (
 	mostDrops = 5
 	// dropsPart is what part of the rise may be lost in the drops: where more
-	// is, they are the teeth of garbage, and what grows is the floor.
-	dropsPart = 0.65
+	// is, they are the teeth of garbage, and what grows is the floor. Few points
+	// do not show that teeth are regular.
+	dropsPart    = 0.65
+	dropsPartFew = 0.5 // below quickFrom points
 	// dropsStand is by what factor each drop exceeds every other fall below the
 	// line: noise that wanders, and teeth, fall alike again and again.
 	dropsStand = 1.5
@@ -282,5 +284,9 @@ func (p *plan) onlyDrops(y []float64, at []int) bool {
 			other = max(other, (floats.Sum(rest[i-h:i])-floats.Sum(rest[i:i+h]))/float64(h))
 		}
 	}
-	return lost <= dropsPart*coef[1] && least >= dropsStand*other
+	part := dropsPart
+	if p.n < quickFrom {
+		part = dropsPartFew
+	}
+	return lost <= part*coef[1] && least >= dropsStand*other
 }
