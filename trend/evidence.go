@@ -92,10 +92,9 @@ func (w *workspace) weigh(p *plan, y []float64) evidence {
 	odds := func() float64 {
 		return logMeanExp(e.lnZ[:mFlat], p.tried(true)) - logMeanExp(e.lnZ[mFlat:], p.tried(false))
 	}
-	shapes := func(noises []int) {
+	shapes := func(noises, fresh []int) {
 		w.noises = noises
-		w.residuals(p, y)
-		w.refineSaturating(p)
+		w.residuals(p, y, fresh)
 		for m := range numModels {
 			if places := p.byKind[m]; len(places) > 0 {
 				w.grid(p, &e, m, scale2, places)
@@ -104,11 +103,14 @@ func (w *workspace) weigh(p *plan, y []float64) evidence {
 		e.odds = odds()
 	}
 	// Two noise coefficients tell a hopeless series.
+	all := allNoises[:len(p.noise)]
 	if p.n >= quickFrom && !w.slow {
-		shapes(quickNoises)
-	}
-	if p.n < quickFrom || w.slow || e.odds > hopeless {
-		shapes(allNoises[:len(p.noise)])
+		shapes(quickNoises, quickNoises)
+		if e.odds > hopeless {
+			shapes(all, otherNoises)
+		}
+	} else {
+		shapes(all, all)
 	}
 	// Levels are dear. Where nothing speaks for growth and the points do not
 	// even rise with time, they could not be a stepwise leak and would only
@@ -131,6 +133,7 @@ const (
 
 var (
 	quickNoises = []int{0, 3}
+	otherNoises = []int{1, 2, 4, 5}
 	allNoises   = []int{0, 1, 2, 3, 4, 5}
 )
 
@@ -166,8 +169,9 @@ func (p *plan) tried(growing bool) int {
 }
 
 // residuals fills w.rss with the residual sum of squares of every fit under
-// every noise coefficient; infinite where the sign rule is broken.
-func (w *workspace) residuals(p *plan, y []float64) {
+// these noise coefficients, infinite where the sign rule is broken, and w.extra
+// with those of the saturating shapes between the places of the grid.
+func (w *workspace) residuals(p *plan, y []float64, noises []int) {
 	w.rss = resize(w.rss, len(p.noise), len(p.fits))
 	if cap(w.proj) < p.first {
 		w.proj = make([]float64, p.first)
@@ -178,7 +182,7 @@ func (w *workspace) residuals(p *plan, y []float64) {
 	for _, v := range y {
 		w.centred = append(w.centred, v-centre)
 	}
-	for _, j := range w.noises {
+	for _, j := range noises {
 		noise := &p.noise[j]
 		yw := w.whitened(noise)
 		rss0 := floats.Dot(yw, yw)
@@ -198,6 +202,7 @@ func (w *workspace) residuals(p *plan, y []float64) {
 			}
 			out[i] = max(0, rss)
 		}
+		w.refineSaturating(p, j, yw, rss0)
 	}
 }
 
@@ -223,40 +228,39 @@ func (f *fit) allowed(j int, proj []float64) bool {
 }
 
 // refineSaturating looks between the saturating grid's places around the best
-// one, halving the step tauHalvings times, for each noise coefficient. On
-// quiet data a time constant that is a tenth off would lose to shapes that
-// keep growing.
-func (w *workspace) refineSaturating(p *plan) {
-	w.extra = resize(w.extra, len(p.noise), 0)
+// one, halving the step tauHalvings times, for one noise coefficient: yw are
+// its whitened points, rss0 their sum of squares. On quiet data a time constant
+// that is a tenth off would lose to shapes that keep growing.
+func (w *workspace) refineSaturating(p *plan, j int, yw []float64, rss0 float64) {
+	for len(w.extra) <= j {
+		w.extra = append(w.extra, nil)
+	}
+	w.extra[j] = w.extra[j][:0]
 	places := p.byKind[mSaturating]
 	if len(places) != tauSteps {
 		return
 	}
-	for _, j := range w.noises {
-		best, at := math.Inf(1), 0
-		for i, f := range places {
-			if r := w.rss[j][f]; r < best {
-				best, at = r, i<<tauHalvings
-			}
+	best, at := math.Inf(1), 0
+	for i, f := range places {
+		if r := w.rss[j][f]; r < best {
+			best, at = r, i<<tauHalvings
 		}
-		yw := w.whitened(&p.noise[j])
-		rss0 := floats.Dot(yw, yw)
-		for step := 1 << (tauHalvings - 1); step > 0; step /= 2 {
-			centre := at
-			for _, i := range [2]int{centre - step, centre + step} {
-				if i < 0 || i >= tauFine {
-					continue
-				}
-				f := p.fineAt(i)
-				if f.rows == nil {
-					continue
-				}
-				d := floats.Dot(f.rows[j], yw)
-				r := max(0, rss0-d*d)
-				w.extra[j] = append(w.extra[j], r)
-				if r < best {
-					best, at = r, i
-				}
+	}
+	for step := 1 << (tauHalvings - 1); step > 0; step /= 2 {
+		centre := at
+		for _, i := range [2]int{centre - step, centre + step} {
+			if i < 0 || i >= tauFine {
+				continue
+			}
+			f := p.fineAt(i)
+			if f.rows == nil {
+				continue
+			}
+			d := floats.Dot(f.rows[j], yw)
+			r := max(0, rss0-d*d)
+			w.extra[j] = append(w.extra[j], r)
+			if r < best {
+				best, at = r, i
 			}
 		}
 	}

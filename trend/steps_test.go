@@ -60,8 +60,7 @@ func TestResidualsAgainstLeastSquares(t *testing.T) {
 		times, y := noisyLine(n, uint64(n))
 		p := newPlan(times)
 		w := newWorkspace()
-		w.noises = allNoises[:len(p.noise)]
-		w.residuals(p, y)
+		w.residuals(p, y, allNoises[:len(p.noise)])
 		checked := 0
 		for i, f := range p.fits {
 			for j := range p.noise {
@@ -154,8 +153,7 @@ func TestWhitenedLevelsAgainstLeastSquares(t *testing.T) {
 	times, y := noisyLine(24, 5)
 	p := newPlan(times)
 	w := newWorkspace()
-	w.noises = allNoises
-	w.residuals(p, y) // centres the points
+	w.residuals(p, y, allNoises) // centres the points
 	parts := w.partitions(y, 2)
 	for j := range p.noise {
 		noise := &p.noise[j]
