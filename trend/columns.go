@@ -42,8 +42,10 @@ type noisePlan struct {
 	a, d   []float64 // z'[i] = (z[i]-a[i]*z[i-1])*d[i]
 	logDet float64   // sum of ln(1-a[i]^2)
 	one    []float64 // whitened constant, normed
-	rows   [][]float64
-	inner  []float64 // prefix sums of ((1-a)*d)^2, for levels
+	// Every shape's columns, one row after the other, and of each row what
+	// basis says of it.
+	matrix, lengths, overlaps []float64
+	inner                     []float64 // prefix sums of ((1-a)*d)^2, for levels
 }
 
 // fit is a shape with where its columns are.
@@ -81,41 +83,49 @@ func newPlan(t []float64) *plan {
 	}
 	list := shapes(p.x, p.span)
 	raw := make([][][]float64, len(list))
+	most := 0
 	for i, s := range list {
 		for _, f := range s.columns {
 			raw[i] = append(raw[i], sample(f, p.x))
 		}
+		most += len(s.columns)
 	}
 	for _, phi := range phis {
-		p.noise = append(p.noise, p.newNoise(phi))
+		w := p.newNoise(phi)
+		w.matrix = make([]float64, 0, most*n)
+		p.noise = append(p.noise, w)
 	}
+	// The columns that a shape begins with alike as the one before it in the
+	// list are made orthonormal once: a line that falls and one that rises, a
+	// wave without a line and with one.
 	rows := 0
+	var before []int
 	for i, s := range list {
 		f := fit{model: s.model, theta: s.theta, k: 1 + len(s.columns), sign: s.sign}
-		ok := true
-		for j := range p.noise {
-			q, lengths, overlap := p.noise[j].basis(raw[i])
-			if q == nil {
-				ok = false
+		for c := range before {
+			if c == len(raw[i]) || !slices.Equal(raw[i][c], raw[i-1][c]) {
 				break
 			}
-			if s.sign == warmSign || s.sign == bothPositive {
-				// The curve is the first column, the line the second.
-				f.lenCurve = append(f.lenCurve, lengths[0])
-				f.lenLine = append(f.lenLine, lengths[1])
-				f.overlap = append(f.overlap, overlap)
-			}
-			p.noise[j].rows = append(p.noise[j].rows[:rows], q...)
+			f.rows = append(f.rows, before[c])
 		}
-		if !ok { // columns that cannot be told apart at these times
+		shared := len(f.rows)
+		for c := shared; c < len(raw[i]); c++ {
+			f.rows = append(f.rows, rows+c-shared)
+		}
+		before = nil
+		if !p.addRows(rows, f.rows[:shared], raw[i]) {
+			continue // columns that cannot be told apart at these times
+		}
+		before = f.rows
+		rows += len(f.rows) - shared
+		if s.sign == warmSign || s.sign == bothPositive {
+			// The curve is the first column, the line the second.
 			for j := range p.noise {
-				p.noise[j].rows = p.noise[j].rows[:rows]
+				w := &p.noise[j]
+				f.lenCurve = append(f.lenCurve, w.lengths[f.rows[0]])
+				f.lenLine = append(f.lenLine, w.lengths[f.rows[1]])
+				f.overlap = append(f.overlap, w.overlaps[f.rows[1]])
 			}
-			continue
-		}
-		for range s.columns {
-			f.rows = append(f.rows, rows)
-			rows++
 		}
 		p.byKind[f.model] = append(p.byKind[f.model], len(p.fits))
 		p.fits = append(p.fits, f)
@@ -125,6 +135,30 @@ func newPlan(t []float64) *plan {
 		p.lines = append(p.lines, p.newLine(phi))
 	}
 	return p
+}
+
+// addRows makes the columns of a shape orthonormal under every noise
+// coefficient, those behind the first ones, whose rows are known, as the rows
+// from at on. It reports whether they can be told apart.
+func (p *plan) addRows(at int, known []int, columns [][]float64) bool {
+	for j := range p.noise {
+		w := &p.noise[j]
+		w.matrix, w.lengths, w.overlaps = w.matrix[:at*p.n], w.lengths[:at], w.overlaps[:at]
+		var q [][]float64
+		for _, r := range known {
+			q = append(q, w.row(r))
+		}
+		for _, c := range columns[len(known):] {
+			v, length, overlap := w.next(q, c)
+			if v == nil {
+				return false
+			}
+			q = append(q, v)
+			w.matrix = append(w.matrix, v...)
+			w.lengths, w.overlaps = append(w.lengths, length), append(w.overlaps, overlap)
+		}
+	}
+	return true
 }
 
 // dropLast is how many points at the end a burst of work may spoil: a
@@ -198,35 +232,50 @@ func (w *noisePlan) whiten(z, dst []float64) []float64 {
 	return dst
 }
 
+// row is one column of the matrix.
+func (w *noisePlan) row(r int) []float64 {
+	n := len(w.one)
+	return w.matrix[r*n : (r+1)*n : (r+1)*n]
+}
+
 // basis whitens the columns and makes them orthonormal to the constant and to
-// each other, in order (Gram-Schmidt, twice, which is enough: Giraud and
-// others 2005). It returns nil when they are nearly dependent. lengths are
-// those of the whitened columns after the earlier ones are taken out; overlap
-// is the part of the second column along the first.
-func (w *noisePlan) basis(columns [][]float64) (q [][]float64, lengths []float64, overlap float64) {
-	q = [][]float64{}
-	for i, c := range columns {
-		v := w.whiten(c, nil)
-		whole := floats.Norm(v, 2)
-		for pass := range 2 {
-			floats.AddScaled(v, -floats.Dot(w.one, v), w.one)
-			for j, e := range q {
-				d := floats.Dot(e, v)
-				if i == 1 && j == 0 && pass == 0 {
-					overlap = d
-				}
-				floats.AddScaled(v, -d, e)
-			}
+// each other, in order. It returns nil when they are nearly dependent.
+func (w *noisePlan) basis(columns [][]float64) [][]float64 {
+	q := [][]float64{}
+	for _, c := range columns {
+		v, _, _ := w.next(q, c)
+		if v == nil {
+			return nil
 		}
-		l := floats.Norm(v, 2)
-		if !(l > 1e-7*whole) || whole == 0 {
-			return nil, nil, 0
-		}
-		floats.Scale(1/l, v)
 		q = append(q, v)
-		lengths = append(lengths, l)
 	}
-	return q, lengths, overlap
+	return q
+}
+
+// next whitens a column and makes it orthonormal to the constant and to the
+// columns of q (Gram-Schmidt, twice, which is enough: Giraud and others 2005).
+// It returns nil when it nearly depends on them. length is that of the whitened
+// column after the earlier ones are taken out; overlap is its part along the
+// first of them where there is one other.
+func (w *noisePlan) next(q [][]float64, column []float64) (v []float64, length, overlap float64) {
+	v = w.whiten(column, nil)
+	whole := floats.Norm(v, 2)
+	for pass := range 2 {
+		floats.AddScaled(v, -floats.Dot(w.one, v), w.one)
+		for _, e := range q {
+			d := floats.Dot(e, v)
+			if len(q) == 1 && pass == 0 {
+				overlap = d
+			}
+			floats.AddScaled(v, -d, e)
+		}
+	}
+	length = floats.Norm(v, 2)
+	if !(length > 1e-7*whole) || whole == 0 {
+		return nil, 0, 0
+	}
+	floats.Scale(1/length, v)
+	return v, length, overlap
 }
 
 // The finer time constants between those of the saturating grid: each step is
@@ -256,7 +305,7 @@ func (p *plan) fineAt(i int) *fineTau {
 	f := &fineTau{tau: tauMin * math.Pow(tauMax/tauMin, float64(i)/float64(tauFine-1))}
 	c := [][]float64{sample(saturation(f.tau), p.x)}
 	for j := range p.noise {
-		q, _, _ := p.noise[j].basis(c)
+		q := p.noise[j].basis(c)
 		if q == nil {
 			f.rows = nil
 			break

@@ -186,8 +186,8 @@ func (w *workspace) residuals(p *plan, y []float64, noises []int) {
 		noise := &p.noise[j]
 		yw := w.whitened(noise)
 		rss0 := floats.Dot(yw, yw)
-		for r, q := range noise.rows {
-			proj[r] = floats.Dot(q, yw)
+		for r := range proj {
+			proj[r] = floats.Dot(noise.row(r), yw)
 		}
 		out := w.rss[j]
 		for i := range p.fits {

@@ -42,7 +42,7 @@ func (w *workspace) freedAt(p *plan, ev *evidence, y []float64) []int {
 	states := make([]state, len(p.noise))
 	for j := range p.noise {
 		noise := &p.noise[j]
-		q, _, _ := noise.basis([][]float64{p.x})
+		q := noise.basis([][]float64{p.x})
 		if q == nil {
 			return nil
 		}
