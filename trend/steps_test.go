@@ -3,6 +3,7 @@ package trend
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
@@ -83,6 +84,45 @@ func TestResidualsAgainstLeastSquares(t *testing.T) {
 		}
 		if checked < 3 {
 			t.Errorf("n = %d: only %d shapes compared", n, checked)
+		}
+	}
+}
+
+// TestGridAgainstEveryTerm compares the evidence of each model with the mean of
+// the likelihoods at all its places, as the formula has them.
+func TestGridAgainstEveryTerm(t *testing.T) {
+	for _, n := range []int{3, 6, 11, 40, 101} {
+		times, y := noisyLine(n, uint64(n))
+		p := newPlan(times)
+		w := newWorkspace()
+		w.slow = true
+		e := w.weigh(p, y)
+		for m, places := range p.byKind {
+			if len(places) == 0 {
+				continue
+			}
+			var logs []float64
+			for j := range p.noise {
+				rss := slices.Clone(w.extra[j])
+				if model(m) != mSaturating {
+					rss = nil
+				}
+				for _, f := range places {
+					rss = append(rss, w.rss[j][f])
+				}
+				for _, r := range rss {
+					for _, c := range scaleGrid {
+						s := c*math.Abs(e.level) + 0.5
+						k := float64(p.fits[places[0]].k)
+						logs = append(logs, -0.5*(float64(n+1)*math.Log(s*s+r)-math.Log(s*s)+p.noise[j].logDet+k*math.Log(float64(n))))
+					}
+				}
+			}
+			want := logMeanExp(logs, len(logs))
+			// What is left out is below e^-20 of the greatest term each.
+			if got := e.lnZ[m]; math.Abs(got-want) > 1e-6 && got != want {
+				t.Errorf("n = %d, %v: %v, by every term %v", n, model(m), got, want)
+			}
 		}
 	}
 }
