@@ -30,6 +30,8 @@ type plan struct {
 	fineMu sync.Mutex
 	fine   [tauFine]atomic.Pointer[fineTau]
 
+	tails []atomic.Pointer[plan] // see from
+
 	dropOnce sync.Once
 	dropped  *plan // without the last twentieth of the points; nil if too few are left
 }
@@ -134,7 +136,29 @@ func newPlan(t []float64) *plan {
 	for _, phi := range remlGrid {
 		p.lines = append(p.lines, p.newLine(phi))
 	}
+	p.tails = make([]atomic.Pointer[plan], n)
 	return p
+}
+
+// from returns a plan of straight lines alone for the points from i on, of
+// whose times t all are given: types that began to grow at the same snapshot
+// share it. It is nil for a few points, which are as fast without.
+func (p *plan) from(i int, t []float64) *plan {
+	switch {
+	case i == 0:
+		return p
+	case p.n-i < manyModels:
+		return nil
+	}
+	tail := p.tails[i].Load()
+	if tail == nil {
+		tail = &plan{n: p.n - i}
+		for _, phi := range remlGrid {
+			tail.lines = append(tail.lines, tailLine(t[i:], phi))
+		}
+		p.tails[i].Store(tail) // another worker's would be the same
+	}
+	return tail
 }
 
 // addRows makes the columns of a shape orthonormal under every noise

@@ -144,6 +144,26 @@ func TestARLineAgainstFullMatrix(t *testing.T) {
 	}
 }
 
+// TestTailLines: the lines from a later point on are those of these points
+// alone, to the last bit.
+func TestTailLines(t *testing.T) {
+	x, y := noisyLine(30, 3)
+	p := newPlan(x)
+	if p.from(0, x) != p || p.from(23, x) != nil {
+		t.Error("all points have a tail of their own, or seven have one")
+	}
+	for _, i := range []int{1, 9, 22} {
+		for range 2 { // made, and kept
+			tail := p.from(i, x)
+			for _, phi := range remlGrid {
+				if got, want := tail.arLine(y[i:], phi), arLine(x[i:], y[i:], phi); got != want {
+					t.Errorf("from %d, phi %v: %+v, want %+v", i, phi, got, want)
+				}
+			}
+		}
+	}
+}
+
 func invert(a [][]float64) [][]float64 {
 	n := len(a)
 	m := make([][]float64, n)

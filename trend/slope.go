@@ -162,6 +162,30 @@ func (p *plan) newLine(phi float64) linePlan {
 	return l
 }
 
+// tailLine is that of the times t, with their own mean gap.
+func tailLine(t []float64, phi float64) linePlan {
+	n := len(t)
+	l := linePlan{a: make([]float64, n), d: make([]float64, n), u: make([]float64, n), x: make([]float64, n)}
+	l.d[0], l.u[0] = 1, 1
+	l.s11 = 1
+	gap := (t[n-1] - t[0]) / float64(n-1)
+	for i := 1; i < n; i++ {
+		if phi > 0 {
+			l.a[i] = math.Pow(phi, (t[i]-t[i-1])/gap)
+		}
+		q := max(1-l.a[i]*l.a[i], 1e-6)
+		l.d[i] = 1 / math.Sqrt(q)
+		l.logDet += math.Log(q)
+		l.u[i] = (1 - l.a[i]) * l.d[i]
+		l.x[i] = (t[i] - t[0] - l.a[i]*(t[i-1]-t[0])) * l.d[i]
+		l.s11 += l.u[i] * l.u[i]
+		l.s1x += l.u[i] * l.x[i]
+		l.sxx += l.x[i] * l.x[i]
+	}
+	l.det = l.s11*l.sxx - l.s1x*l.s1x
+	return l
+}
+
 // arLine is the same as the function of that name, on all points of the plan.
 func (p *plan) arLine(y []float64, phi float64) lineFit {
 	l := &p.lines[slices.Index(remlGrid, phi)]
