@@ -25,7 +25,8 @@ const (
 // looked for one after the other, each where it takes away most of the rest
 // under one of the noise coefficients.
 func (w *workspace) freedAt(p *plan, ev *evidence, y []float64) []int {
-	if ev.odds <= 0 && !mostlyRises(y) || p.n < fewModels {
+	straight := p.byKind[mLinear]
+	if ev.odds <= 0 && !mostlyRises(y) || p.n < fewModels || len(straight) == 0 {
 		return nil
 	}
 	var scale2 [len(scaleGrid)]float64
@@ -42,11 +43,7 @@ func (w *workspace) freedAt(p *plan, ev *evidence, y []float64) []int {
 	states := make([]state, len(p.noise))
 	for j := range p.noise {
 		noise := &p.noise[j]
-		q := noise.basis([][]float64{p.x})
-		if q == nil {
-			return nil
-		}
-		s := state{noise.whiten(y, nil), [][]float64{noise.one, q[0]}}
+		s := state{noise.whiten(y, nil), [][]float64{noise.one, noise.row(p.fits[straight[0]].rows[0])}}
 		for _, e := range s.q {
 			floats.AddScaled(s.rest, -floats.Dot(e, s.rest), e)
 		}
