@@ -45,7 +45,7 @@ type noisePlan struct {
 	logDet float64   // sum of ln(1-a[i]^2)
 	one    []float64 // whitened constant, normed
 	// Every shape's columns, one row after the other, and of each row what
-	// basis says of it.
+	// next says of it.
 	matrix, lengths, overlaps []float64
 	inner                     []float64 // prefix sums of ((1-a)*d)^2, for levels
 }
@@ -87,29 +87,25 @@ func newPlan(t []float64) *plan {
 	raw := make([][][]float64, len(list))
 	most := 0
 	for i, s := range list {
-		for _, f := range s.columns {
-			raw[i] = append(raw[i], sample(f, p.x))
+		if s.like > 0 {
+			raw[i] = append(raw[i], raw[i-1][:s.like]...)
 		}
-		most += len(s.columns)
+		for _, f := range s.columns[s.like:] {
+			raw[i] = append(raw[i], sample(f, p.x))
+			most++
+		}
 	}
 	for _, phi := range phis {
 		w := p.newNoise(phi)
 		w.matrix = make([]float64, 0, most*n)
 		p.noise = append(p.noise, w)
 	}
-	// The columns that a shape begins with alike as the one before it in the
-	// list are made orthonormal once: a line that falls and one that rises, a
-	// wave without a line and with one.
+	// Columns like those of the shape before are made orthonormal once.
 	rows := 0
 	var before []int
 	for i, s := range list {
 		f := fit{model: s.model, theta: s.theta, k: 1 + len(s.columns), sign: s.sign}
-		for c := range before {
-			if c == len(raw[i]) || !slices.Equal(raw[i][c], raw[i-1][c]) {
-				break
-			}
-			f.rows = append(f.rows, before[c])
-		}
+		f.rows = append(f.rows, before[:min(s.like, len(before))]...)
 		shared := len(f.rows)
 		for c := shared; c < len(raw[i]); c++ {
 			f.rows = append(f.rows, rows+c-shared)
@@ -173,12 +169,12 @@ func (p *plan) addRows(at int, known []int, columns [][]float64) bool {
 			q = append(q, w.row(r))
 		}
 		for _, c := range columns[len(known):] {
-			v, length, overlap := w.next(q, c)
+			v, length, overlap := w.next(q, c, w.matrix[len(w.matrix):])
 			if v == nil {
 				return false
 			}
 			q = append(q, v)
-			w.matrix = append(w.matrix, v...)
+			w.matrix = w.matrix[:len(w.matrix)+p.n]
 			w.lengths, w.overlaps = append(w.lengths, length), append(w.overlaps, overlap)
 		}
 	}
@@ -262,28 +258,14 @@ func (w *noisePlan) row(r int) []float64 {
 	return w.matrix[r*n : (r+1)*n : (r+1)*n]
 }
 
-// basis whitens the columns and makes them orthonormal to the constant and to
-// each other, in order. It returns nil when they are nearly dependent.
-func (w *noisePlan) basis(columns [][]float64) [][]float64 {
-	q := [][]float64{}
-	for _, c := range columns {
-		v, _, _ := w.next(q, c)
-		if v == nil {
-			return nil
-		}
-		q = append(q, v)
-	}
-	return q
-}
-
-// next whitens a column and makes it orthonormal to the constant and to the
-// columns of q (Gram-Schmidt, twice, which is enough: Giraud and others 2005).
+// next whitens a column and makes it, in dst, orthonormal to the constant and to
+// the columns of q (Gram-Schmidt, twice, which is enough: Giraud and others 2005).
 // It returns nil when it nearly depends on them. length is that of the whitened
 // column after the earlier ones are taken out; overlap is its part along the
 // first of them where there is one other.
-func (w *noisePlan) next(q [][]float64, column []float64) (v []float64, length, overlap float64) {
-	v = w.whiten(column, nil)
-	whole := floats.Norm(v, 2)
+func (w *noisePlan) next(q [][]float64, column, dst []float64) (v []float64, length, overlap float64) {
+	v = w.whiten(column, dst)
+	whole := math.Sqrt(floats.Dot(v, v))
 	for pass := range 2 {
 		floats.AddScaled(v, -floats.Dot(w.one, v), w.one)
 		for _, e := range q {
@@ -327,14 +309,14 @@ func (p *plan) fineAt(i int) *fineTau {
 		return f
 	}
 	f := &fineTau{tau: tauMin * math.Pow(tauMax/tauMin, float64(i)/float64(tauFine-1))}
-	c := [][]float64{sample(saturation(f.tau), p.x)}
+	c := sample(saturation(f.tau), p.x)
 	for j := range p.noise {
-		q := p.noise[j].basis(c)
+		q, _, _ := p.noise[j].next(nil, c, nil)
 		if q == nil {
 			f.rows = nil
 			break
 		}
-		f.rows = append(f.rows, q[0])
+		f.rows = append(f.rows, q)
 	}
 	p.fine[i].Store(f)
 	return f

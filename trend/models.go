@@ -87,6 +87,7 @@ type shape struct {
 	theta   float64 // the place in the grid: change point, power, time constant, cycles
 	columns []func(x float64) float64
 	sign    signRule
+	like    int // so many of the first columns are those of the shape before it in the list
 }
 
 // signRule is which coefficients a shape may have.
@@ -178,40 +179,40 @@ func shapes(x []float64, span float64) []shape {
 	out := []shape{
 		{model: mFlat},
 		{model: mLinear, columns: []column{line}, sign: positive},
-		{model: mDeclining, columns: []column{line}, sign: negative},
+		{model: mDeclining, columns: []column{line}, sign: negative, like: 1},
 	}
 	if n < fewModels {
 		return out
 	}
 	for _, c := range changePoints(x, 0.1, 0.8, max(3, n/10)) {
 		out = append(out,
-			shape{mLate, c, []column{hinge(c)}, positive},
-			shape{mStep, c, []column{stepAt(c)}, anySign})
+			shape{model: mLate, theta: c, columns: []column{hinge(c)}, sign: positive},
+			shape{model: mStep, theta: c, columns: []column{stepAt(c)}})
 	}
 	for _, p := range []float64{1.5, 2, 3} {
-		out = append(out, shape{mAccelerating, p, []column{power(p)}, positive})
+		out = append(out, shape{model: mAccelerating, theta: p, columns: []column{power(p)}, sign: positive})
 	}
 	for _, p := range []float64{0.5, 0.65, 0.8} {
-		out = append(out, shape{mSlowing, p, []column{power(p)}, positive})
+		out = append(out, shape{model: mSlowing, theta: p, columns: []column{power(p)}, sign: positive})
 	}
 	if n >= manyModels {
 		for _, tau := range geometric(0.015, 0.2, 8) {
-			out = append(out, shape{mWarmLinear, tau, []column{saturation(tau), line}, warmSign})
+			out = append(out, shape{model: mWarmLinear, theta: tau, columns: []column{saturation(tau), line}, sign: warmSign})
 		}
 	}
 	for _, tau := range geometric(tauMin, tauMax, tauSteps) {
-		out = append(out, shape{mSaturating, tau, []column{saturation(tau)}, anySign})
+		out = append(out, shape{model: mSaturating, theta: tau, columns: []column{saturation(tau)}})
 	}
 	for _, c := range changePoints(x, 0, 0.85, 1) {
 		out = append(out,
-			shape{mPlateau, c, []column{ramp(c)}, anySign},
-			shape{mDropped, c, []column{rampBack(c)}, anySign})
+			shape{model: mPlateau, theta: c, columns: []column{ramp(c)}},
+			shape{model: mDropped, theta: c, columns: []column{rampBack(c)}})
 	}
 	if n >= cycleModels {
 		for c := 1.25; c <= min(8, float64(n)/2.5); c += 0.25 {
-			out = append(out, shape{mCycle, c, waves(c), anySign})
+			out = append(out, shape{model: mCycle, theta: c, columns: waves(c)})
 			if c >= trendCycles && n >= trendCyclesN {
-				out = append(out, shape{mCycleLinear, c, append(waves(c), line), positive})
+				out = append(out, shape{model: mCycleLinear, theta: c, columns: append(waves(c), line), sign: positive, like: 2})
 			}
 		}
 	}
@@ -224,8 +225,8 @@ func shapes(x []float64, span float64) []shape {
 			}
 			c := cs[i*(len(cs)-1)/(secondWarmUps-1)]
 			for _, first := range []float64{0.03, 0.08} {
-				for _, second := range []float64{0.04, 0.1} {
-					out = append(out, shape{mTwoWarmUps, c + 100*first + 1000*second, twoWarmUps(c, first, second), bothPositive})
+				for k, second := range []float64{0.04, 0.1} {
+					out = append(out, shape{model: mTwoWarmUps, theta: c + 100*first + 1000*second, columns: twoWarmUps(c, first, second), sign: bothPositive, like: k})
 				}
 			}
 		}
@@ -233,8 +234,8 @@ func shapes(x []float64, span float64) []shape {
 	if days := span / day; days >= dailyFromDay {
 		w := waves(days)
 		out = append(out,
-			shape{mDaily, days, w, anySign},
-			shape{mDailyLinear, days, append(slices.Clone(w), line), positive})
+			shape{model: mDaily, theta: days, columns: w},
+			shape{model: mDailyLinear, theta: days, columns: append(slices.Clone(w), line), sign: positive, like: 2})
 	}
 	return out
 }

@@ -71,10 +71,10 @@ func neweyWest(t, y []float64, o ordinary, lag int) float64 {
 	if o.sxx <= 0 || n < 3 {
 		return 0
 	}
-	g := make([]float64, n)
+	g := make([]float64, 0, maxPoints) // on the stack
 	for i := range y {
 		d := t[i] - t[0]
-		g[i] = (d - o.mean) * (y[i] - o.at0 - o.slope*d)
+		g = append(g, (d-o.mean)*(y[i]-o.at0-o.slope*d))
 	}
 	sum := 0.0
 	for i := range g {

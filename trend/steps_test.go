@@ -127,6 +127,30 @@ func TestGridAgainstEveryTerm(t *testing.T) {
 	}
 }
 
+// TestShapesLikeTheOneBefore: the columns that are taken from the shape before
+// are its.
+func TestShapesLikeTheOneBefore(t *testing.T) {
+	shared := map[model]int{}
+	for _, n := range []int{3, 8, 20, 100} {
+		x := make([]float64, n)
+		for i := range x {
+			x[i] = float64(i) / float64(n-1)
+		}
+		list := shapes(x, 2*day)
+		for i, s := range list {
+			for c := range s.like {
+				shared[s.model]++
+				if !slices.Equal(sample(s.columns[c], x), sample(list[i-1].columns[c], x)) {
+					t.Errorf("n = %d, %v %v: column %d is not that of %v %v", n, s.model, s.theta, c, list[i-1].model, list[i-1].theta)
+				}
+			}
+		}
+	}
+	if len(shared) != 4 {
+		t.Errorf("shared by %v", shared)
+	}
+}
+
 // TestPartitionsAgainstEverySplit compares the dynamic programme with trying
 // every way to cut a short series.
 func TestPartitionsAgainstEverySplit(t *testing.T) {
