@@ -267,6 +267,43 @@ func TestRunningMediansAgainstEachPoint(t *testing.T) {
 	}
 }
 
+// TestTheilSenAgainstAllPairs: the bracket changes nothing, wherever the median
+// is and however many slopes are equal to it.
+func TestTheilSenAgainstAllPairs(t *testing.T) {
+	r := rand.New(rand.NewPCG(6, 1))
+	w := newWorkspace()
+	for _, c := range []struct {
+		name string
+		at   func(i int) float64
+	}{
+		{"noise", func(int) float64 { return 1e4 * r.NormFloat64() }},
+		{"counts", func(int) float64 { return float64(r.IntN(4)) }},
+		{"constant", func(int) float64 { return 12 }},
+		{"a line", func(i int) float64 { return 5 * float64(i) }},
+		{"a noisy line", func(i int) float64 { return 1000 - 20*float64(i) + 100*r.NormFloat64() }},
+		{"a step", func(i int) float64 { return 1e6 * float64(i/30) }},
+		{"mostly flat", func(i int) float64 { return float64(max(0, i-35)) }},
+		{"great", func(i int) float64 { return float64(i%5) * math.MaxInt64 }},
+	} {
+		for _, n := range []int{39, 40, 41, 77, 128} {
+			x, y := make([]float64, n), make([]float64, n)
+			for range 40 {
+				for i := range y {
+					x[i], y[i] = 60*float64(i)+20*r.Float64(), c.at(i)
+				}
+				if got, want := w.theilSen(x, y), w.allPairs(x, y); got != want {
+					t.Errorf("%s, n = %d: %v, by all pairs %v", c.name, n, got, want)
+				}
+			}
+			clear(x)
+			x[n-1] = 1
+			if got, want := w.theilSen(x, y), w.allPairs(x, y); got != want {
+				t.Errorf("%s, n = %d, equal times: %v, by all pairs %v", c.name, n, got, want)
+			}
+		}
+	}
+}
+
 // TestHamedRaoPublished: monthly rainfall at Bogra as in the tests of
 // pyMannKendall: S, its variance and the one corrected for autocorrelation by
 // all significant lags, and the slope per month.
