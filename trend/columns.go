@@ -53,14 +53,20 @@ type noisePlan struct {
 // fit is a shape with where its columns are.
 type fit struct {
 	model model
-	theta float64
-	k     int // coefficients, the constant included
-	rows  []int
 	sign  signRule
-	// For warmSign, by noise coefficient: the lengths and the overlap that turn
-	// the projections back into coefficients.
-	lenLine, lenCurve, overlap []float64
+	k     int // coefficients, the constant included
+	rows  [mostColumns]int
+	theta float64
+	// By noise coefficient, for warmSign and bothPositive.
+	scales []scales
 }
+
+// scales are the lengths and the overlap that turn the projections of a curve
+// and a line back into coefficients.
+type scales struct{ curve, line, overlap float64 }
+
+// mostColumns is how many columns a shape has at most, besides the constant.
+const mostColumns = 3
 
 var (
 	phiGrid    = []float64{0, 0.3, 0.6, 0.8, 0.9, 0.96}
@@ -84,45 +90,42 @@ func newPlan(t []float64) *plan {
 		phis = phiGridFew
 	}
 	list := shapes(p.x, p.span)
-	raw := make([][][]float64, len(list))
 	most := 0
-	for i, s := range list {
-		if s.like > 0 {
-			raw[i] = append(raw[i], raw[i-1][:s.like]...)
-		}
-		for _, f := range s.columns[s.like:] {
-			raw[i] = append(raw[i], sample(f, p.x))
-			most++
-		}
+	for _, s := range list {
+		most += len(s.columns) - s.like
 	}
 	for _, phi := range phis {
 		w := p.newNoise(phi)
 		w.matrix = make([]float64, 0, most*n)
 		p.noise = append(p.noise, w)
 	}
-	// Columns like those of the shape before are made orthonormal once.
-	rows := 0
-	var before []int
-	for i, s := range list {
+	// Columns like those of the shape before are sampled and made orthonormal
+	// once.
+	rows, before := 0, fit{k: 1}
+	var columns [mostColumns][]float64
+	for _, s := range list {
 		f := fit{model: s.model, theta: s.theta, k: 1 + len(s.columns), sign: s.sign}
-		f.rows = append(f.rows, before[:min(s.like, len(before))]...)
-		shared := len(f.rows)
-		for c := shared; c < len(raw[i]); c++ {
-			f.rows = append(f.rows, rows+c-shared)
+		shared := min(s.like, before.k-1)
+		for c := range s.columns {
+			if c >= s.like {
+				columns[c] = sampleInto(columns[c], s.columns[c], p.x)
+			}
+			f.rows[c] = rows + c - shared
+			if c < shared {
+				f.rows[c] = before.rows[c]
+			}
 		}
-		before = nil
-		if !p.addRows(rows, f.rows[:shared], raw[i]) {
+		before = fit{k: 1}
+		if !p.addRows(rows, f.rows[:shared], columns[:len(s.columns)]) {
 			continue // columns that cannot be told apart at these times
 		}
-		before = f.rows
-		rows += len(f.rows) - shared
+		rows += len(s.columns) - shared
+		before = f
 		if s.sign == warmSign || s.sign == bothPositive {
 			// The curve is the first column, the line the second.
 			for j := range p.noise {
 				w := &p.noise[j]
-				f.lenCurve = append(f.lenCurve, w.lengths[f.rows[0]])
-				f.lenLine = append(f.lenLine, w.lengths[f.rows[1]])
-				f.overlap = append(f.overlap, w.overlaps[f.rows[1]])
+				f.scales = append(f.scales, scales{w.lengths[f.rows[0]], w.lengths[f.rows[1]], w.overlaps[f.rows[1]]})
 			}
 		}
 		p.byKind[f.model] = append(p.byKind[f.model], len(p.fits))
@@ -210,12 +213,15 @@ func (p *plan) drop() *plan {
 	return p.dropped
 }
 
-func sample(f func(float64) float64, x []float64) []float64 {
-	out := make([]float64, len(x))
-	for i, v := range x {
-		out[i] = f(v)
+func sample(f func(float64) float64, x []float64) []float64 { return sampleInto(nil, f, x) }
+
+// sampleInto returns f at every x, in dst.
+func sampleInto(dst []float64, f func(float64) float64, x []float64) []float64 {
+	dst = slices.Grow(dst[:0], len(x))
+	for _, v := range x {
+		dst = append(dst, f(v))
 	}
-	return out
+	return dst
 }
 
 // newNoise prepares whitening with phi per mean gap.

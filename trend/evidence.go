@@ -192,13 +192,13 @@ func (w *workspace) residuals(p *plan, y []float64, noises []int) {
 		out := w.rss[j]
 		for i := range p.fits {
 			f := &p.fits[i]
-			rss := rss0
-			for _, r := range f.rows {
-				rss -= proj[r] * proj[r]
-			}
 			if !f.allowed(j, proj) {
 				out[i] = math.Inf(1)
 				continue
+			}
+			rss := rss0
+			for _, r := range f.rows[:f.k-1] {
+				rss -= proj[r] * proj[r]
 			}
 			out[i] = max(0, rss)
 		}
@@ -216,12 +216,13 @@ func (w *workspace) whitened(noise *noisePlan) []float64 {
 func (f *fit) allowed(j int, proj []float64) bool {
 	switch f.sign {
 	case positive:
-		return proj[f.rows[len(f.rows)-1]] > 0
+		return proj[f.rows[f.k-2]] > 0
 	case negative:
-		return proj[f.rows[len(f.rows)-1]] < 0
+		return proj[f.rows[f.k-2]] < 0
 	case warmSign, bothPositive:
-		line := proj[f.rows[1]] / f.lenLine[j]
-		curve := (proj[f.rows[0]] - line*f.overlap[j]) / f.lenCurve[j]
+		s := &f.scales[j]
+		line := proj[f.rows[1]] / s.line
+		curve := (proj[f.rows[0]] - line*s.overlap) / s.curve
 		return curve > 0 && line > 0 && (f.sign == bothPositive || line > 0.1*curve)
 	}
 	return true
