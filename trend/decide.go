@@ -171,11 +171,7 @@ func (w *workspace) activeSlope(r *lifeJudgement, confidence float64) slopes {
 		i++
 	}
 	i = min(i, r.plan.n-3)
-	whole := r.plan
-	if i > 0 {
-		whole = nil
-	}
-	s := w.slopeOf(whole, r.t[i:], r.y[i:], confidence)
+	s := w.slopeOf(r.plan.from(i, r.t), r.t[i:], r.y[i:], confidence)
 	s.activeShare = 1 - from
 	joint := func(m arMixture, degrees int) {
 		s.ar, s.value, s.standardErr, s.degrees = m, m.slope, m.se, degrees

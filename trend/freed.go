@@ -31,7 +31,7 @@ const (
 // looked for one after the other, each where it takes away most of the rest
 // under one of the noise coefficients.
 func (w *workspace) freedAt(p *plan, ev *evidence, y []float64) []int {
-	if ev.odds <= 0 && !mostlyRises(y) || p.n < fewModels {
+	if ev.odds <= 0 && !mostlyRises(y) || p.n < fewModels || len(p.byKind[mLinear]) == 0 {
 		return nil
 	}
 	var scale2 [len(scaleGrid)]float64
@@ -44,9 +44,6 @@ func (w *workspace) freedAt(p *plan, ev *evidence, y []float64) []int {
 		top += 2 // noise that wanders has more chances to look like a drop
 	}
 	fit := p.newDropFit(y, scale2[:])
-	if fit == nil {
-		return nil
-	}
 	var best, at []int
 	for k := 1; k <= mostDrops && k+4 <= p.n; k++ {
 		place := fit.place(at)
@@ -60,7 +57,8 @@ func (w *workspace) freedAt(p *plan, ev *evidence, y []float64) []int {
 		// The first of two drops was looked for as if there were one.
 		for i := 0; i < k-1; i++ {
 			others := slices.Delete(slices.Clone(at), i, i+1)
-			if !fit.start() || !fit.steps(others) {
+			fit.start()
+			if !fit.steps(others) {
 				return nil
 			}
 			if better := fit.place(others); better > 0 {
@@ -84,8 +82,8 @@ func (w *workspace) freedAt(p *plan, ev *evidence, y []float64) []int {
 // dropFit is a line with drops under every noise coefficient.
 type dropFit struct {
 	p      *plan
-	y      []float64
 	scale2 []float64 // squares of the noise scales
+	line   []dropState
 	states []dropState
 }
 
@@ -96,30 +94,27 @@ type dropState struct {
 	q    [][]float64
 }
 
-// newDropFit returns the line without drops; nil where there is none.
+// newDropFit returns the line without drops.
 func (p *plan) newDropFit(y, scale2 []float64) *dropFit {
-	f := &dropFit{p: p, y: y, scale2: scale2, states: make([]dropState, len(p.noise))}
-	if !f.start() {
-		return nil
+	f := &dropFit{p: p, scale2: scale2, line: make([]dropState, len(p.noise)), states: make([]dropState, len(p.noise))}
+	straight := p.fits[p.byKind[mLinear][0]].rows[0]
+	for j := range p.noise {
+		noise := &p.noise[j]
+		s := dropState{noise.whiten(y, nil), [][]float64{noise.one, noise.row(straight)}}
+		for _, e := range s.q {
+			floats.AddScaled(s.rest, -floats.Dot(e, s.rest), e)
+		}
+		f.line[j] = s
 	}
+	f.start()
 	return f
 }
 
 // start takes all drops away.
-func (f *dropFit) start() bool {
-	for j := range f.p.noise {
-		noise := &f.p.noise[j]
-		q, _, _ := noise.basis([][]float64{f.p.x})
-		if q == nil {
-			return false
-		}
-		s := dropState{noise.whiten(f.y, nil), [][]float64{noise.one, q[0]}}
-		for _, e := range s.q {
-			floats.AddScaled(s.rest, -floats.Dot(e, s.rest), e)
-		}
-		f.states[j] = s
+func (f *dropFit) start() {
+	for j, s := range f.line {
+		f.states[j] = dropState{append(f.states[j].rest[:0], s.rest...), slices.Clip(s.q)}
 	}
-	return true
 }
 
 func (f *dropFit) steps(at []int) bool {

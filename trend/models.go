@@ -87,6 +87,7 @@ type shape struct {
 	theta   float64 // the place in the grid: change point, power, time constant, cycles
 	columns []func(x float64) float64
 	sign    signRule
+	like    int // so many of the first columns are those of the shape before it in the list
 }
 
 // signRule is which coefficients a shape may have.
@@ -154,13 +155,14 @@ func waves(cycles float64) []func(float64) float64 {
 // some asked for often and some seldom, from the start.
 var warmUpPairs = [][2]float64{{0.03, 0.04}, {0.03, 0.1}, {0.08, 0.04}, {0.08, 0.1}, {0.01, 0.1}, {0.01, 0.2}, {0.04, 0.15}, {0.04, 0.25}}
 
-const latePairs = 4 // the first of them are of two caches
+const latePairs = 4 // the first of them are of two caches; each second one begins like the one before
 
 // twoWarmUps is one saturation from the start and one from c, of the k-th pair
 // of time constants.
 func twoWarmUps(c float64, k int) shape {
 	first, second := saturation(warmUpPairs[k][0]), saturation(warmUpPairs[k][1])
-	return shape{mTwoWarmUps, c + 2*float64(k), []column{first, func(x float64) float64 { return second(max(0, x-c)) }}, bothPositive}
+	late := func(x float64) float64 { return second(max(0, x-c)) }
+	return shape{model: mTwoWarmUps, theta: c + 2*float64(k), columns: []column{first, late}, sign: bothPositive, like: k % 2}
 }
 
 // twoWarmUpsAt is that shape by its place.
@@ -180,40 +182,40 @@ func shapes(x []float64, span float64) []shape {
 	out := []shape{
 		{model: mFlat},
 		{model: mLinear, columns: []column{line}, sign: positive},
-		{model: mDeclining, columns: []column{line}, sign: negative},
+		{model: mDeclining, columns: []column{line}, sign: negative, like: 1},
 	}
 	if n < fewModels {
 		return out
 	}
 	for _, c := range changePoints(x, 0.1, 0.8, max(3, n/10)) {
 		out = append(out,
-			shape{mLate, c, []column{hinge(c)}, positive},
-			shape{mStep, c, []column{stepAt(c)}, anySign})
+			shape{model: mLate, theta: c, columns: []column{hinge(c)}, sign: positive},
+			shape{model: mStep, theta: c, columns: []column{stepAt(c)}})
 	}
 	for _, p := range []float64{1.5, 2, 3} {
-		out = append(out, shape{mAccelerating, p, []column{power(p)}, positive})
+		out = append(out, shape{model: mAccelerating, theta: p, columns: []column{power(p)}, sign: positive})
 	}
 	for _, p := range []float64{0.5, 0.65, 0.8} {
-		out = append(out, shape{mSlowing, p, []column{power(p)}, positive})
+		out = append(out, shape{model: mSlowing, theta: p, columns: []column{power(p)}, sign: positive})
 	}
 	if n >= manyModels {
 		for _, tau := range geometric(0.015, 0.2, 8) {
-			out = append(out, shape{mWarmLinear, tau, []column{saturation(tau), line}, warmSign})
+			out = append(out, shape{model: mWarmLinear, theta: tau, columns: []column{saturation(tau), line}, sign: warmSign})
 		}
 	}
 	for _, tau := range geometric(tauMin, tauMax, tauSteps) {
-		out = append(out, shape{mSaturating, tau, []column{saturation(tau)}, anySign})
+		out = append(out, shape{model: mSaturating, theta: tau, columns: []column{saturation(tau)}})
 	}
 	for _, c := range changePoints(x, 0, 0.85, 1) {
 		out = append(out,
-			shape{mPlateau, c, []column{ramp(c)}, anySign},
-			shape{mDropped, c, []column{rampBack(c)}, anySign})
+			shape{model: mPlateau, theta: c, columns: []column{ramp(c)}},
+			shape{model: mDropped, theta: c, columns: []column{rampBack(c)}})
 	}
 	if n >= cycleModels {
 		for c := 1.25; c <= min(8, float64(n)/2.5); c += 0.25 {
-			out = append(out, shape{mCycle, c, waves(c), anySign})
+			out = append(out, shape{model: mCycle, theta: c, columns: waves(c)})
 			if c >= trendCycles && n >= trendCyclesN {
-				out = append(out, shape{mCycleLinear, c, append(waves(c), line), positive})
+				out = append(out, shape{model: mCycleLinear, theta: c, columns: append(waves(c), line), sign: positive, like: 2})
 			}
 		}
 	}
@@ -236,8 +238,8 @@ func shapes(x []float64, span float64) []shape {
 	if days := span / day; days >= dailyFromDay {
 		w := waves(days)
 		out = append(out,
-			shape{mDaily, days, w, anySign},
-			shape{mDailyLinear, days, append(slices.Clone(w), line), positive})
+			shape{model: mDaily, theta: days, columns: w},
+			shape{model: mDailyLinear, theta: days, columns: append(slices.Clone(w), line), sign: positive, like: 2})
 	}
 	return out
 }
