@@ -121,7 +121,7 @@ func newPlan(t []float64) *plan {
 		}
 		rows += len(s.columns) - shared
 		before = f
-		if s.sign == warmSign || s.sign == bothPositive {
+		if s.sign == warmSign || s.sign == startSign || s.sign == bothPositive || s.sign == fallSign {
 			// The curve is the first column, the line the second.
 			for j := range p.noise {
 				w := &p.noise[j]

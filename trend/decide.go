@@ -213,7 +213,7 @@ func (w *workspace) guards(r *lifeJudgement, floor float64) guard {
 	}
 	if n >= tailFrom {
 		_, r.tail = tailSlope(r.t, y)
-		if !stillGrowing(r.t, y, all.slope) && r.ev.best(model.growing) != mDoubling {
+		if !stillGrowing(r.t, y, r.overall(all.slope)) && r.ev.best(model.growing) != mDoubling {
 			return notStillGoing
 		}
 	}
@@ -224,6 +224,15 @@ func (w *workspace) guards(r *lifeJudgement, floor float64) guard {
 		}
 	}
 	return passed
+}
+
+// overall is the slope that the last third is compared with: that of the whole,
+// or of the line beside a fall at the start, where the whole may not rise.
+func (r *lifeJudgement) overall(whole float64) float64 {
+	if r.slopes.jointWarmUp {
+		return max(whole, r.slopes.value)
+	}
+	return whole
 }
 
 // floorLimit is what part of the mean's growth the floor must have.

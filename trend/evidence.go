@@ -219,11 +219,17 @@ func (f *fit) allowed(j int, proj []float64) bool {
 		return proj[f.rows[f.k-2]] > 0
 	case negative:
 		return proj[f.rows[f.k-2]] < 0
-	case warmSign, bothPositive:
+	case warmSign, startSign, bothPositive, fallSign:
 		s := &f.scales[j]
 		line := proj[f.rows[1]] / s.line
 		curve := (proj[f.rows[0]] - line*s.overlap) / s.curve
-		return curve > 0 && line > 0 && (f.sign == bothPositive || line > 0.1*curve)
+		switch f.sign {
+		case bothPositive:
+			return curve > 0 && line > 0
+		case fallSign:
+			return curve < 0 && line > 0
+		}
+		return line > 0.1*curve && (curve > 0 || f.sign == startSign && line > -settled*curve)
 	}
 	return true
 }

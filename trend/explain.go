@@ -112,7 +112,7 @@ func (l *lifeJudgement) guardEvidence(floor float64) []GuardEvidence {
 	out := []GuardEvidence{{"material: growth over the window", growth, limit, growth >= limit}}
 	if n >= tailFrom {
 		_, high := tailSlope(l.t, l.y)
-		out = append(out, GuardEvidence{"still growing: upper bound of the last third's slope", high, tailPart * all.slope, high >= tailPart*all.slope})
+		out = append(out, GuardEvidence{"still growing: upper bound of the last third's slope", high, tailPart * l.overall(all.slope), high >= tailPart*l.overall(all.slope)})
 	}
 	if n >= floorFrom {
 		if l.hasFloor {

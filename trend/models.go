@@ -98,7 +98,9 @@ const (
 	positive          // the last column's coefficient is above zero
 	negative
 	warmSign     // the curve rises and the line by more than a tenth of it
+	startSign    // that, or the curve falls and the line rises by a good part of that
 	bothPositive // of two columns
+	fallSign     // the first is negative, the second positive
 )
 
 func line(x float64) float64 { return x }
@@ -165,10 +167,23 @@ func twoWarmUps(c float64, k int) shape {
 	return shape{model: mTwoWarmUps, theta: c + 2*float64(k), columns: []column{first, late}, sign: bothPositive, like: k % 2}
 }
 
-// twoWarmUpsAt is that shape by its place.
+// twoWarmUpsAt is that shape by its place, or the one of fellAndRose.
 func twoWarmUpsAt(theta float64) shape {
 	k := int(theta / 2)
-	return twoWarmUps(theta-2*float64(k), k)
+	c := theta - 2*float64(k)
+	if k >= len(warmUpPairs) {
+		return fellAndRose(c, k-len(warmUpPairs))
+	}
+	return twoWarmUps(c, k)
+}
+
+// fallTimes are the time constants of a fall at the start, in windows.
+var fallTimes = [2]float64{0.03, 0.1}
+
+// fellAndRose is a fall at the start and a rise that ends at c: what a line
+// behind such a fall is held against. It counts with the two warm-ups.
+func fellAndRose(c float64, k int) shape {
+	return shape{model: mTwoWarmUps, theta: c + 2*float64(len(warmUpPairs)+k), columns: []column{saturation(fallTimes[k]), ramp(c)}, sign: fallSign}
 }
 
 type column = func(float64) float64
@@ -199,8 +214,12 @@ func shapes(x []float64, span float64) []shape {
 		out = append(out, shape{model: mSlowing, theta: p, columns: []column{power(p)}, sign: positive})
 	}
 	if n >= manyModels {
+		start := warmSign
+		if n >= tailFrom { // else nobody sees whether it still grows at the end
+			start = startSign
+		}
 		for _, tau := range geometric(0.015, 0.2, 8) {
-			out = append(out, shape{model: mWarmLinear, theta: tau, columns: []column{saturation(tau), line}, sign: warmSign})
+			out = append(out, shape{model: mWarmLinear, theta: tau, columns: []column{saturation(tau), line}, sign: start})
 		}
 	}
 	for _, tau := range geometric(tauMin, tauMax, tauSteps) {
@@ -234,6 +253,12 @@ func shapes(x []float64, span float64) []shape {
 		for k := latePairs; k < len(warmUpPairs); k++ {
 			out = append(out, twoWarmUps(0, k))
 		}
+		cs = changePoints(x, 0.35, 0.75, 4)
+		for i := range min(secondWarmUps, len(cs)) {
+			for k := range fallTimes {
+				out = append(out, fellAndRose(cs[i*(len(cs)-1)/max(1, min(secondWarmUps, len(cs))-1)], k))
+			}
+		}
 	}
 	if days := span / day; days >= dailyFromDay {
 		w := waves(days)
@@ -251,6 +276,10 @@ const (
 	tauMin, tauMax = 0.015, 0.27
 	tauSteps       = 10
 )
+
+// settled is by what part of what was given back at the start a line must have
+// risen to be seen as a leak behind it.
+const settled = 0.5
 
 // secondWarmUps is at how many places a second warm-up is tried.
 const secondWarmUps = 6

@@ -69,7 +69,9 @@ func TestResidualsAgainstLeastSquares(t *testing.T) {
 				got := w.rss[j][i]
 				last := coef[len(coef)-1]
 				allowed := f.sign == anySign || f.sign == positive && last > 0 || f.sign == negative && last < 0 ||
-					f.sign == warmSign && coef[1] > 0 && last > 0.1*coef[1] || f.sign == bothPositive && coef[1] > 0 && last > 0
+					(f.sign == warmSign || f.sign == startSign) && coef[1] > 0 && last > 0.1*coef[1] ||
+					f.sign == startSign && coef[1] < 0 && last > -settled*coef[1] || f.sign == bothPositive && coef[1] > 0 && last > 0 ||
+					f.sign == fallSign && coef[1] < 0 && last > 0
 				if !allowed {
 					if !math.IsInf(got, 1) {
 						t.Errorf("n = %d, %v %v, phi %v: coefficients %v should be refused", n, f.model, f.theta, p.noise[j].phi, coef)
