@@ -30,6 +30,8 @@ type plan struct {
 	fineMu sync.Mutex
 	fine   [tauFine]atomic.Pointer[fineTau]
 
+	tails []atomic.Pointer[plan] // see from
+
 	dropOnce sync.Once
 	dropped  *plan // without the last twentieth of the points; nil if too few are left
 }
@@ -42,21 +44,29 @@ type noisePlan struct {
 	a, d   []float64 // z'[i] = (z[i]-a[i]*z[i-1])*d[i]
 	logDet float64   // sum of ln(1-a[i]^2)
 	one    []float64 // whitened constant, normed
-	rows   [][]float64
-	inner  []float64 // prefix sums of ((1-a)*d)^2, for levels
+	// Every shape's columns, one row after the other, and of each row what
+	// next says of it.
+	matrix, lengths, overlaps []float64
+	inner                     []float64 // prefix sums of ((1-a)*d)^2, for levels
 }
 
 // fit is a shape with where its columns are.
 type fit struct {
 	model model
-	theta float64
-	k     int // coefficients, the constant included
-	rows  []int
 	sign  signRule
-	// For warmSign, by noise coefficient: the lengths and the overlap that turn
-	// the projections back into coefficients.
-	lenLine, lenCurve, overlap []float64
+	k     int // coefficients, the constant included
+	rows  [mostColumns]int
+	theta float64
+	// By noise coefficient, for warmSign and bothPositive.
+	scales []scales
 }
+
+// scales are the lengths and the overlap that turn the projections of a curve
+// and a line back into coefficients.
+type scales struct{ curve, line, overlap float64 }
+
+// mostColumns is how many columns a shape has at most, besides the constant.
+const mostColumns = 3
 
 var (
 	phiGrid    = []float64{0, 0.3, 0.6, 0.8, 0.9, 0.96}
@@ -80,42 +90,43 @@ func newPlan(t []float64) *plan {
 		phis = phiGridFew
 	}
 	list := shapes(p.x, p.span)
-	raw := make([][][]float64, len(list))
-	for i, s := range list {
-		for _, f := range s.columns {
-			raw[i] = append(raw[i], sample(f, p.x))
-		}
+	most := 0
+	for _, s := range list {
+		most += len(s.columns) - s.like
 	}
 	for _, phi := range phis {
-		p.noise = append(p.noise, p.newNoise(phi))
+		w := p.newNoise(phi)
+		w.matrix = make([]float64, 0, most*n)
+		p.noise = append(p.noise, w)
 	}
-	rows := 0
-	for i, s := range list {
+	// Columns like those of the shape before are sampled and made orthonormal
+	// once.
+	rows, before := 0, fit{k: 1}
+	var columns [mostColumns][]float64
+	for _, s := range list {
 		f := fit{model: s.model, theta: s.theta, k: 1 + len(s.columns), sign: s.sign}
-		ok := true
-		for j := range p.noise {
-			q, lengths, overlap := p.noise[j].basis(raw[i])
-			if q == nil {
-				ok = false
-				break
+		shared := min(s.like, before.k-1)
+		for c := range s.columns {
+			if c >= s.like {
+				columns[c] = sampleInto(columns[c], s.columns[c], p.x)
 			}
-			if s.sign == warmSign || s.sign == bothPositive {
-				// The curve is the first column, the line the second.
-				f.lenCurve = append(f.lenCurve, lengths[0])
-				f.lenLine = append(f.lenLine, lengths[1])
-				f.overlap = append(f.overlap, overlap)
+			f.rows[c] = rows + c - shared
+			if c < shared {
+				f.rows[c] = before.rows[c]
 			}
-			p.noise[j].rows = append(p.noise[j].rows[:rows], q...)
 		}
-		if !ok { // columns that cannot be told apart at these times
+		before = fit{k: 1}
+		if !p.addRows(rows, f.rows[:shared], columns[:len(s.columns)]) {
+			continue // columns that cannot be told apart at these times
+		}
+		rows += len(s.columns) - shared
+		before = f
+		if s.sign == warmSign || s.sign == startSign || s.sign == bothPositive || s.sign == fallSign {
+			// The curve is the first column, the line the second.
 			for j := range p.noise {
-				p.noise[j].rows = p.noise[j].rows[:rows]
+				w := &p.noise[j]
+				f.scales = append(f.scales, scales{w.lengths[f.rows[0]], w.lengths[f.rows[1]], w.overlaps[f.rows[1]]})
 			}
-			continue
-		}
-		for range s.columns {
-			f.rows = append(f.rows, rows)
-			rows++
 		}
 		p.byKind[f.model] = append(p.byKind[f.model], len(p.fits))
 		p.fits = append(p.fits, f)
@@ -124,7 +135,53 @@ func newPlan(t []float64) *plan {
 	for _, phi := range remlGrid {
 		p.lines = append(p.lines, p.newLine(phi))
 	}
+	p.tails = make([]atomic.Pointer[plan], n)
 	return p
+}
+
+// from returns a plan of straight lines alone for the points from i on, of
+// whose times t all are given: types that began to grow at the same snapshot
+// share it. It is nil for a few points, which are as fast without.
+func (p *plan) from(i int, t []float64) *plan {
+	switch {
+	case i == 0:
+		return p
+	case p.n-i < manyModels:
+		return nil
+	}
+	tail := p.tails[i].Load()
+	if tail == nil {
+		tail = &plan{n: p.n - i}
+		for _, phi := range remlGrid {
+			tail.lines = append(tail.lines, tailLine(t[i:], phi))
+		}
+		p.tails[i].Store(tail) // another worker's would be the same
+	}
+	return tail
+}
+
+// addRows makes the columns of a shape orthonormal under every noise
+// coefficient, those behind the first ones, whose rows are known, as the rows
+// from at on. It reports whether they can be told apart.
+func (p *plan) addRows(at int, known []int, columns [][]float64) bool {
+	for j := range p.noise {
+		w := &p.noise[j]
+		w.matrix, w.lengths, w.overlaps = w.matrix[:at*p.n], w.lengths[:at], w.overlaps[:at]
+		var q [][]float64
+		for _, r := range known {
+			q = append(q, w.row(r))
+		}
+		for _, c := range columns[len(known):] {
+			v, length, overlap := w.next(q, c, w.matrix[len(w.matrix):])
+			if v == nil {
+				return false
+			}
+			q = append(q, v)
+			w.matrix = w.matrix[:len(w.matrix)+p.n]
+			w.lengths, w.overlaps = append(w.lengths, length), append(w.overlaps, overlap)
+		}
+	}
+	return true
 }
 
 // dropLast is how many points at the end a burst of work may spoil: a
@@ -156,12 +213,15 @@ func (p *plan) drop() *plan {
 	return p.dropped
 }
 
-func sample(f func(float64) float64, x []float64) []float64 {
-	out := make([]float64, len(x))
-	for i, v := range x {
-		out[i] = f(v)
+func sample(f func(float64) float64, x []float64) []float64 { return sampleInto(nil, f, x) }
+
+// sampleInto returns f at every x, in dst.
+func sampleInto(dst []float64, f func(float64) float64, x []float64) []float64 {
+	dst = slices.Grow(dst[:0], len(x))
+	for _, v := range x {
+		dst = append(dst, f(v))
 	}
-	return out
+	return dst
 }
 
 // newNoise prepares whitening with phi per mean gap.
@@ -198,35 +258,36 @@ func (w *noisePlan) whiten(z, dst []float64) []float64 {
 	return dst
 }
 
-// basis whitens the columns and makes them orthonormal to the constant and to
-// each other, in order (Gram-Schmidt, twice, which is enough: Giraud and
-// others 2005). It returns nil when they are nearly dependent. lengths are
-// those of the whitened columns after the earlier ones are taken out; overlap
-// is the part of the second column along the first.
-func (w *noisePlan) basis(columns [][]float64) (q [][]float64, lengths []float64, overlap float64) {
-	q = [][]float64{}
-	for i, c := range columns {
-		v := w.whiten(c, nil)
-		whole := floats.Norm(v, 2)
-		for pass := range 2 {
-			floats.AddScaled(v, -floats.Dot(w.one, v), w.one)
-			for j, e := range q {
-				d := floats.Dot(e, v)
-				if i == 1 && j == 0 && pass == 0 {
-					overlap = d
-				}
-				floats.AddScaled(v, -d, e)
+// row is one column of the matrix.
+func (w *noisePlan) row(r int) []float64 {
+	n := len(w.one)
+	return w.matrix[r*n : (r+1)*n : (r+1)*n]
+}
+
+// next whitens a column and makes it, in dst, orthonormal to the constant and to
+// the columns of q (Gram-Schmidt, twice, which is enough: Giraud and others 2005).
+// It returns nil when it nearly depends on them. length is that of the whitened
+// column after the earlier ones are taken out; overlap is its part along the
+// first of them where there is one other.
+func (w *noisePlan) next(q [][]float64, column, dst []float64) (v []float64, length, overlap float64) {
+	v = w.whiten(column, dst)
+	whole := math.Sqrt(floats.Dot(v, v))
+	for pass := range 2 {
+		floats.AddScaled(v, -floats.Dot(w.one, v), w.one)
+		for _, e := range q {
+			d := floats.Dot(e, v)
+			if len(q) == 1 && pass == 0 {
+				overlap = d
 			}
+			floats.AddScaled(v, -d, e)
 		}
-		l := floats.Norm(v, 2)
-		if !(l > 1e-7*whole) || whole == 0 {
-			return nil, nil, 0
-		}
-		floats.Scale(1/l, v)
-		q = append(q, v)
-		lengths = append(lengths, l)
 	}
-	return q, lengths, overlap
+	length = floats.Norm(v, 2)
+	if !(length > 1e-7*whole) || whole == 0 {
+		return nil, 0, 0
+	}
+	floats.Scale(1/length, v)
+	return v, length, overlap
 }
 
 // The finer time constants between those of the saturating grid: each step is
@@ -254,14 +315,14 @@ func (p *plan) fineAt(i int) *fineTau {
 		return f
 	}
 	f := &fineTau{tau: tauMin * math.Pow(tauMax/tauMin, float64(i)/float64(tauFine-1))}
-	c := [][]float64{sample(saturation(f.tau), p.x)}
+	c := sample(saturation(f.tau), p.x)
 	for j := range p.noise {
-		q, _, _ := p.noise[j].basis(c)
+		q, _, _ := p.noise[j].next(nil, c, nil)
 		if q == nil {
 			f.rows = nil
 			break
 		}
-		f.rows = append(f.rows, q[0])
+		f.rows = append(f.rows, q)
 	}
 	p.fine[i].Store(f)
 	return f

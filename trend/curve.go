@@ -163,7 +163,7 @@ func columnsOf(m model, theta, span float64) []column {
 	case mDropped:
 		return []column{rampBack(theta)}
 	case mTwoWarmUps:
-		return twoWarmUps(twoWarmUpsAt(theta))
+		return twoWarmUpsAt(theta).columns
 	case mCycle, mDaily:
 		return waves(theta)
 	}
@@ -175,8 +175,9 @@ func columnsOf(m model, theta, span float64) []column {
 func normalEquations(columns [][]float64, y []float64) (inverse [][]float64, coef []float64, rss float64, ok bool) {
 	k := len(columns)
 	m := make([][]float64, k) // Gram | identity | right side
+	cells := make([]float64, k*(2*k+1))
 	for i := range m {
-		m[i] = make([]float64, 2*k+1)
+		m[i], cells = cells[:2*k+1], cells[2*k+1:]
 		m[i][k+i] = 1
 		for j := range k {
 			m[i][j] = dot(columns[i], columns[j])

@@ -171,11 +171,7 @@ func (w *workspace) activeSlope(r *lifeJudgement, confidence float64) slopes {
 		i++
 	}
 	i = min(i, r.plan.n-3)
-	whole := r.plan
-	if i > 0 {
-		whole = nil
-	}
-	s := w.slopeOf(whole, r.t[i:], r.y[i:], confidence)
+	s := w.slopeOf(r.plan.from(i, r.t), r.t[i:], r.y[i:], confidence)
 	s.activeShare = 1 - from
 	joint := func(m arMixture, degrees int) {
 		s.ar, s.value, s.standardErr, s.degrees = m, m.slope, m.se, degrees
@@ -217,7 +213,7 @@ func (w *workspace) guards(r *lifeJudgement, floor float64) guard {
 	}
 	if n >= tailFrom {
 		_, r.tail = tailSlope(r.t, y)
-		if !stillGrowing(r.t, y, all.slope) && r.ev.best(model.growing) != mDoubling {
+		if !stillGrowing(r.t, y, r.overall(all.slope)) && r.ev.best(model.growing) != mDoubling {
 			return notStillGoing
 		}
 	}
@@ -228,6 +224,15 @@ func (w *workspace) guards(r *lifeJudgement, floor float64) guard {
 		}
 	}
 	return passed
+}
+
+// overall is the slope that the last third is compared with: that of the whole,
+// or of the line beside a fall at the start, where the whole may not rise.
+func (r *lifeJudgement) overall(whole float64) float64 {
+	if r.slopes.jointWarmUp {
+		return max(whole, r.slopes.value)
+	}
+	return whole
 }
 
 // floorLimit is what part of the mean's growth the floor must have.
@@ -304,6 +309,9 @@ func (w *workspace) decide(j *judgement) {
 	default:
 		j.leakAbove = 3
 	}
+	if l := &j.lives[0]; len(j.lives) == 1 && l.plan.n < evenBelow {
+		_, j.leakAbove = few[l.plan.n-3].asked(l.t, l.y)
+	}
 	j.leakAbove = max(j.leakAbove, caution*j.lnTested)
 	j.keyAbove = keyPart * j.lnTested
 	if j.points >= tailFrom {
@@ -311,7 +319,7 @@ func (w *workspace) decide(j *judgement) {
 	}
 	j.suspAbove = 1
 	if j.points < 8 {
-		j.suspAbove = 3
+		j.suspAbove = min(3, j.leakAbove)
 	}
 	j.posterior = 1 / (1 + math.Exp(min(700, j.lnTested-j.odds)))
 
@@ -321,7 +329,8 @@ func (w *workspace) decide(j *judgement) {
 		for i := range j.lives {
 			if l := &j.lives[i]; l.plan.n < evenBelow {
 				g := growthRatio(l.y)
-				ratioLeak = ratioLeak && g >= leakRatio[l.plan.n-3]
+				least, _ := few[l.plan.n-3].asked(l.t, l.y)
+				ratioLeak = ratioLeak && g >= least && seenToTheEnd(l.t)
 				ratioSuspect = ratioSuspect && g >= suspectRatio
 			}
 		}

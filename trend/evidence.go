@@ -92,10 +92,9 @@ func (w *workspace) weigh(p *plan, y []float64) evidence {
 	odds := func() float64 {
 		return logMeanExp(e.lnZ[:mFlat], p.tried(true)) - logMeanExp(e.lnZ[mFlat:], p.tried(false))
 	}
-	shapes := func(noises []int) {
+	shapes := func(noises, fresh []int) {
 		w.noises = noises
-		w.residuals(p, y)
-		w.refineSaturating(p)
+		w.residuals(p, y, fresh)
 		for m := range numModels {
 			if places := p.byKind[m]; len(places) > 0 {
 				w.grid(p, &e, m, scale2, places)
@@ -104,11 +103,14 @@ func (w *workspace) weigh(p *plan, y []float64) evidence {
 		e.odds = odds()
 	}
 	// Two noise coefficients tell a hopeless series.
+	all := allNoises[:len(p.noise)]
 	if p.n >= quickFrom && !w.slow {
-		shapes(quickNoises)
-	}
-	if p.n < quickFrom || w.slow || e.odds > hopeless {
-		shapes(allNoises[:len(p.noise)])
+		shapes(quickNoises, quickNoises)
+		if e.odds > hopeless {
+			shapes(all, otherNoises)
+		}
+	} else {
+		shapes(all, all)
 	}
 	// Levels are dear. Where nothing speaks for growth and the points do not
 	// even rise with time, they could not be a stepwise leak and would only
@@ -131,6 +133,7 @@ const (
 
 var (
 	quickNoises = []int{0, 3}
+	otherNoises = []int{1, 2, 4, 5}
 	allNoises   = []int{0, 1, 2, 3, 4, 5}
 )
 
@@ -166,8 +169,9 @@ func (p *plan) tried(growing bool) int {
 }
 
 // residuals fills w.rss with the residual sum of squares of every fit under
-// every noise coefficient; infinite where the sign rule is broken.
-func (w *workspace) residuals(p *plan, y []float64) {
+// these noise coefficients, infinite where the sign rule is broken, and w.extra
+// with those of the saturating shapes between the places of the grid.
+func (w *workspace) residuals(p *plan, y []float64, noises []int) {
 	w.rss = resize(w.rss, len(p.noise), len(p.fits))
 	if cap(w.proj) < p.first {
 		w.proj = make([]float64, p.first)
@@ -178,26 +182,27 @@ func (w *workspace) residuals(p *plan, y []float64) {
 	for _, v := range y {
 		w.centred = append(w.centred, v-centre)
 	}
-	for _, j := range w.noises {
+	for _, j := range noises {
 		noise := &p.noise[j]
 		yw := w.whitened(noise)
 		rss0 := floats.Dot(yw, yw)
-		for r, q := range noise.rows {
-			proj[r] = floats.Dot(q, yw)
+		for r := range proj {
+			proj[r] = floats.Dot(noise.row(r), yw)
 		}
 		out := w.rss[j]
 		for i := range p.fits {
 			f := &p.fits[i]
-			rss := rss0
-			for _, r := range f.rows {
-				rss -= proj[r] * proj[r]
-			}
 			if !f.allowed(j, proj) {
 				out[i] = math.Inf(1)
 				continue
 			}
+			rss := rss0
+			for _, r := range f.rows[:f.k-1] {
+				rss -= proj[r] * proj[r]
+			}
 			out[i] = max(0, rss)
 		}
+		w.refineSaturating(p, j, yw, rss0)
 	}
 }
 
@@ -211,52 +216,58 @@ func (w *workspace) whitened(noise *noisePlan) []float64 {
 func (f *fit) allowed(j int, proj []float64) bool {
 	switch f.sign {
 	case positive:
-		return proj[f.rows[len(f.rows)-1]] > 0
+		return proj[f.rows[f.k-2]] > 0
 	case negative:
-		return proj[f.rows[len(f.rows)-1]] < 0
-	case warmSign, bothPositive:
-		line := proj[f.rows[1]] / f.lenLine[j]
-		curve := (proj[f.rows[0]] - line*f.overlap[j]) / f.lenCurve[j]
-		return curve > 0 && line > 0 && (f.sign == bothPositive || line > 0.1*curve)
+		return proj[f.rows[f.k-2]] < 0
+	case warmSign, startSign, bothPositive, fallSign:
+		s := &f.scales[j]
+		line := proj[f.rows[1]] / s.line
+		curve := (proj[f.rows[0]] - line*s.overlap) / s.curve
+		switch f.sign {
+		case bothPositive:
+			return curve > 0 && line > 0
+		case fallSign:
+			return curve < 0 && line > 0
+		}
+		return line > 0.1*curve && (curve > 0 || f.sign == startSign && line > -settled*curve)
 	}
 	return true
 }
 
 // refineSaturating looks between the saturating grid's places around the best
-// one, halving the step tauHalvings times, for each noise coefficient. On
-// quiet data a time constant that is a tenth off would lose to shapes that
-// keep growing.
-func (w *workspace) refineSaturating(p *plan) {
-	w.extra = resize(w.extra, len(p.noise), 0)
+// one, halving the step tauHalvings times, for one noise coefficient: yw are
+// its whitened points, rss0 their sum of squares. On quiet data a time constant
+// that is a tenth off would lose to shapes that keep growing.
+func (w *workspace) refineSaturating(p *plan, j int, yw []float64, rss0 float64) {
+	for len(w.extra) <= j {
+		w.extra = append(w.extra, nil)
+	}
+	w.extra[j] = w.extra[j][:0]
 	places := p.byKind[mSaturating]
 	if len(places) != tauSteps {
 		return
 	}
-	for _, j := range w.noises {
-		best, at := math.Inf(1), 0
-		for i, f := range places {
-			if r := w.rss[j][f]; r < best {
-				best, at = r, i<<tauHalvings
-			}
+	best, at := math.Inf(1), 0
+	for i, f := range places {
+		if r := w.rss[j][f]; r < best {
+			best, at = r, i<<tauHalvings
 		}
-		yw := w.whitened(&p.noise[j])
-		rss0 := floats.Dot(yw, yw)
-		for step := 1 << (tauHalvings - 1); step > 0; step /= 2 {
-			centre := at
-			for _, i := range [2]int{centre - step, centre + step} {
-				if i < 0 || i >= tauFine {
-					continue
-				}
-				f := p.fineAt(i)
-				if f.rows == nil {
-					continue
-				}
-				d := floats.Dot(f.rows[j], yw)
-				r := max(0, rss0-d*d)
-				w.extra[j] = append(w.extra[j], r)
-				if r < best {
-					best, at = r, i
-				}
+	}
+	for step := 1 << (tauHalvings - 1); step > 0; step /= 2 {
+		centre := at
+		for _, i := range [2]int{centre - step, centre + step} {
+			if i < 0 || i >= tauFine {
+				continue
+			}
+			f := p.fineAt(i)
+			if f.rows == nil {
+				continue
+			}
+			d := floats.Dot(f.rows[j], yw)
+			r := max(0, rss0-d*d)
+			w.extra[j] = append(w.extra[j], r)
+			if r < best {
+				best, at = r, i
 			}
 		}
 	}
@@ -267,8 +278,12 @@ func (w *workspace) refineSaturating(p *plan) {
 func (w *workspace) grid(p *plan, e *evidence, m model, scale2 [3]float64, places []int) {
 	k := float64(p.fits[places[0]].k)
 	half := float64(p.n+1) / 2
-	least := make([]float64, len(p.noise))
-	var head [6][3]float64
+	var least [6]float64
+	var head [6][len(scaleGrid)]float64
+	var lnS2 [len(scaleGrid)]float64
+	for c, s2 := range scale2 {
+		lnS2[c] = math.Log(s2)
+	}
 	top := minusInf
 	for _, j := range w.noises {
 		least[j] = math.Inf(1)
@@ -284,7 +299,7 @@ func (w *workspace) grid(p *plan, e *evidence, m model, scale2 [3]float64, place
 			}
 		}
 		for c, s2 := range scale2 {
-			head[j][c] = -0.5 * (-math.Log(s2) + p.noise[j].logDet + k*p.lnN)
+			head[j][c] = -0.5 * (-lnS2[c] + p.noise[j].logDet + k*p.lnN)
 			if math.IsInf(least[j], 1) {
 				continue
 			}
@@ -304,16 +319,18 @@ func (w *workspace) grid(p *plan, e *evidence, m model, scale2 [3]float64, place
 		e.latePos, e.lateAt = make([]float64, len(places)), make([]float64, len(places))
 	}
 	sum, terms := 0.0, 0
+	beyond := math.Exp(20 / half)
 	for _, j := range w.noises {
 		for c, s2 := range scale2 {
-			h := head[j][c] - top
-			// Beyond this residual a term is below e^-20 of the greatest.
-			limit := math.Exp((h + 20) / half)
+			// A term, over the greatest of all, is the power of this base over
+			// s2 and the residual; beyond the limit it is below e^-20.
+			base := math.Exp((head[j][c] - top) / half)
+			limit := base * beyond
 			add := func(r float64) float64 {
 				if s2+r > limit {
 					return 0
 				}
-				return math.Exp(h - half*math.Log(s2+r))
+				return halfPower(base/(s2+r), p.n+1)
 			}
 			for i, f := range places {
 				v := add(w.rss[j][f])
@@ -333,6 +350,22 @@ func (w *workspace) grid(p *plan, e *evidence, m model, scale2 [3]float64, place
 		}
 	}
 	e.lnZ[m] = top + math.Log(sum/float64(terms))
+}
+
+// halfPower is x to the power of n/2, by squaring. It is many times faster than
+// the exponential of a logarithm and nearer to the truth.
+func halfPower(x float64, n int) float64 {
+	out := 1.0
+	if n%2 == 1 {
+		out = math.Sqrt(x)
+	}
+	for n /= 2; n > 0; n /= 2 {
+		if n%2 == 1 {
+			out *= x
+		}
+		x *= x
+	}
+	return out
 }
 
 // levels weighs the partitions into levels: those that rise again and again

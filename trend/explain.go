@@ -112,7 +112,7 @@ func (l *lifeJudgement) guardEvidence(floor float64) []GuardEvidence {
 	out := []GuardEvidence{{"material: growth over the window", growth, limit, growth >= limit}}
 	if n >= tailFrom {
 		_, high := tailSlope(l.t, l.y)
-		out = append(out, GuardEvidence{"still growing: upper bound of the last third's slope", high, tailPart * all.slope, high >= tailPart*all.slope})
+		out = append(out, GuardEvidence{"still growing: upper bound of the last third's slope", high, tailPart * l.overall(all.slope), high >= tailPart*l.overall(all.slope)})
 	}
 	if n >= floorFrom {
 		if l.hasFloor {
@@ -125,8 +125,13 @@ func (l *lifeJudgement) guardEvidence(floor float64) []GuardEvidence {
 			v = 1
 		}
 		r := growthRatio(l.y)
+		least, _ := few[n-3].asked(l.t, l.y)
 		out = append(out, GuardEvidence{"even: intervals rise alike (1 yes)", v, 1, v == 1},
-			GuardEvidence{"ratio of last to first", r, leakRatio[n-3], r >= leakRatio[n-3]})
+			GuardEvidence{"ratio of last to first", r, least, r >= least})
+		if n == 3 {
+			at := (l.t[1] - l.t[0]) / l.plan.span
+			out = append(out, GuardEvidence{"place of the second of three points in the window", at, middleFrom, seenToTheEnd(l.t)})
+		}
 	}
 	return out
 }

@@ -27,10 +27,7 @@ const (
 	floorPart     = 0.5
 	floorPartFast = 0.75 // of a shape that accelerates, as growing garbage does
 	evenBelow     = 8
-	evenPart      = 1.0 / 3
-	evenPart3     = 0.38
-	evenPart5     = 0.26
-	evenPartFew   = 0.42
+	middleFrom    = 0.25 // of the window: where the second of three points is
 	minObjects    = 10
 	minBytes      = 64 << 10
 	suspectRatio  = 1.5
@@ -39,9 +36,41 @@ const (
 	keyThirdSlope = 0.2
 )
 
-// leakRatio is by how much few points must have grown in all, by their number
-// from three.
-var leakRatio = [...]float64{5, 3, 2, 1.5, 1.5}
+// fewPoints is what is asked of a handful of points, which no model can tell
+// apart.
+type fewPoints struct {
+	even     float64 // of the mean rate: intervals rise by this at least
+	ratio    float64 // of the last point to the first, for a leak
+	odds     float64 // log odds of a leak
+	veryEven float64 // where every interval rises by this part of the mean rate…
+	lessOf   float64 // …this ratio
+	lessOdds float64 // …and these log odds will do
+}
+
+// few is by the number of points from three. The figures were chosen on series
+// of their own: the more evenly points rise, the less need they rise.
+var few = [...]fewPoints{
+	{1.0 / 3, 5, 4, 0.8, 4, 4},
+	{0.42, 3, 4, 1, 3, 4},
+	{0.26, 2, 5, 0.3, 1.8, 2.5},
+	{1.0 / 3, 1.5, 4, 1, 1.5, 4},
+	{1.0 / 3, 1.5, 4, 1, 1.5, 4},
+}
+
+// asked returns the ratio and the log odds that are asked of the points.
+func (f *fewPoints) asked(t, y []float64) (ratio, odds float64) {
+	if least, _ := risesOf(t, y, 0); least >= f.veryEven {
+		return f.lessOf, f.lessOdds
+	}
+	return f.ratio, f.odds
+}
+
+// seenToTheEnd reports whether the points can show that growth has ended: of
+// three the second must not stand near the first, or nearly all of the window
+// is one interval.
+func seenToTheEnd(t []float64) bool {
+	return len(t) != 3 || t[1]-t[0] >= middleFrom*(t[2]-t[0])
+}
 
 // material reports whether the growth is worth a word: at least floor, and a
 // hundredth of the level.
@@ -100,32 +129,37 @@ func (w *workspace) quarter(t, y []float64) (low, mean float64) {
 }
 
 // even reports whether a few points rise evenly: all intervals but a quarter,
-// and the last one, at a third of the mean rate or so. The part for three, four
-// and five points was chosen each on series of its own.
+// and the last one, at a third of the mean rate or so.
 func even(t, y []float64) bool {
+	n := len(y)
+	part := few[n-3].even
+	least, rising := risesOf(t, y, part)
+	if least >= part {
+		return true
+	}
+	mean := (y[n-1] - y[0]) / (t[n-1] - t[0])
+	last := (y[n-1] - y[n-2]) / (t[n-1] - t[n-2])
+	return mean > 0 && last >= part*mean && rising >= n-1-(n-1)/4
+}
+
+// risesOf returns the least rate of an interval as a part of the mean rate,
+// and how many intervals have at least the given part. Minus infinity and none
+// where the last point is not above the first.
+func risesOf(t, y []float64, part float64) (least float64, rising int) {
 	n := len(y)
 	mean := (y[n-1] - y[0]) / (t[n-1] - t[0])
 	if mean <= 0 {
-		return false
+		return minusInf, 0
 	}
-	part := evenPart
-	switch n {
-	case 3:
-		part = evenPart3
-	case 4:
-		part = evenPartFew
-	case 5:
-		part = evenPart5
-	}
-	rising := 0
-	last := false
+	least = math.Inf(1)
 	for i := 1; i < n; i++ {
-		last = (y[i]-y[i-1])/(t[i]-t[i-1]) >= part*mean
-		if last {
+		rate := (y[i] - y[i-1]) / (t[i] - t[i-1])
+		least = min(least, rate/mean)
+		if rate >= part*mean {
 			rising++
 		}
 	}
-	return last && rising >= n-1-(n-1)/4
+	return least, rising
 }
 
 // ratio is how many times the first value the last one is, with one added

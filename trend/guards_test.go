@@ -238,3 +238,28 @@ func TestRestartsAddUp(t *testing.T) {
 		t.Errorf("a life of two points counts: %v", three.odds)
 	}
 }
+
+// TestFewPoints holds what is asked of a handful of points: the more evenly
+// they rise, the less.
+func TestFewPoints(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		t, y  []float64
+		ratio float64
+		toEnd bool
+	}{
+		{"three in a line", []float64{0, 5, 10}, []float64{10, 35, 60}, 4, true},
+		{"three, slowing", []float64{0, 5, 10}, []float64{10, 42, 60}, 5, true},
+		{"three, the second early", []float64{0, 2, 10}, []float64{10, 20, 60}, 4, false},
+		{"five in a line", []float64{0, 1, 2, 3, 4}, []float64{10, 13, 16, 19, 22}, 1.8, true},
+		{"five with a pause", []float64{0, 1, 2, 3, 4}, []float64{10, 13, 13, 19, 22}, 2, true},
+		{"seven", []float64{0, 1, 2, 3, 4, 5, 6}, []float64{10, 11, 13, 14, 15, 18, 19}, 1.5, true},
+	} {
+		if got, _ := few[len(c.y)-3].asked(c.t, c.y); got != c.ratio {
+			t.Errorf("%s: ratio %v, want %v", c.name, got, c.ratio)
+		}
+		if got := seenToTheEnd(c.t); got != c.toEnd {
+			t.Errorf("%s: seen to the end: %v", c.name, got)
+		}
+	}
+}

@@ -111,3 +111,29 @@ func TestCurveGoesThroughPoints(t *testing.T) {
 		}
 	}
 }
+
+// TestFallAtTheStart tells a leak behind caches that expire after the start
+// from what only comes back to where it was.
+func TestFallAtTheStart(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		level func(x float64) float64
+		leak  bool
+	}{
+		{"a leak behind expiring caches", func(x float64) float64 { return 500 + 1500*math.Exp(-x/0.06) + 1000*x }, true},
+		{"comes back and stays", func(x float64) float64 { return 500 + 1500*math.Exp(-x/0.06) + 1200*min(x, 0.6) }, false},
+		{"only falls", func(x float64) float64 { return 500 + 1500*math.Exp(-x/0.06) }, false},
+	} {
+		x, y := ladder(40, c.level)
+		for i := range y {
+			y[i] = math.Round(y[i])
+		}
+		j := newWorkspace().judge([]life{{newSampling(x), y}}, 1, minObjects, 0.95)
+		if j.leak != c.leak || !c.leak && j.suspect {
+			t.Errorf("%s: leak %v, suspect %v, log odds %.1f", c.name, j.leak, j.suspect, j.odds)
+		}
+		if c.leak && (j.slope.low > 1000.0/600 || j.slope.high < 1000.0/600) {
+			t.Errorf("%s: %v to %v a second", c.name, j.slope.low, j.slope.high)
+		}
+	}
+}

@@ -87,6 +87,7 @@ type shape struct {
 	theta   float64 // the place in the grid: change point, power, time constant, cycles
 	columns []func(x float64) float64
 	sign    signRule
+	like    int // so many of the first columns are those of the shape before it in the list
 }
 
 // signRule is which coefficients a shape may have.
@@ -97,7 +98,9 @@ const (
 	positive          // the last column's coefficient is above zero
 	negative
 	warmSign     // the curve rises and the line by more than a tenth of it
+	startSign    // that, or the curve falls and the line rises by a good part of that
 	bothPositive // of two columns
+	fallSign     // the first is negative, the second positive
 )
 
 func line(x float64) float64 { return x }
@@ -149,22 +152,38 @@ func waves(cycles float64) []func(float64) float64 {
 	}
 }
 
-// twoWarmUps is one saturation from the start and one from c.
-func twoWarmUps(c, first, second float64) []column {
-	late := saturation(second)
-	return []column{saturation(first), func(x float64) float64 { return late(max(0, x-c)) }}
+// warmUpPairs are the time constants of two warm-ups, in windows: of two
+// caches of which the second is first used later, and of one whose keys are
+// some asked for often and some seldom, from the start.
+var warmUpPairs = [][2]float64{{0.03, 0.04}, {0.03, 0.1}, {0.08, 0.04}, {0.08, 0.1}, {0.01, 0.1}, {0.01, 0.2}, {0.04, 0.15}, {0.04, 0.25}}
+
+const latePairs = 4 // the first of them are of two caches; each second one begins like the one before
+
+// twoWarmUps is one saturation from the start and one from c, of the k-th pair
+// of time constants.
+func twoWarmUps(c float64, k int) shape {
+	first, second := saturation(warmUpPairs[k][0]), saturation(warmUpPairs[k][1])
+	late := func(x float64) float64 { return second(max(0, x-c)) }
+	return shape{model: mTwoWarmUps, theta: c + 2*float64(k), columns: []column{first, late}, sign: bothPositive, like: k % 2}
 }
 
-// twoWarmUpsAt takes the place of such a shape apart again.
-func twoWarmUpsAt(theta float64) (c, first, second float64) {
-	for _, second := range []float64{0.04, 0.1} {
-		for _, first := range []float64{0.03, 0.08} {
-			if c := theta - 1000*second - 100*first; c > 0 && c < 1 {
-				return c, first, second
-			}
-		}
+// twoWarmUpsAt is that shape by its place, or the one of fellAndRose.
+func twoWarmUpsAt(theta float64) shape {
+	k := int(theta / 2)
+	c := theta - 2*float64(k)
+	if k >= len(warmUpPairs) {
+		return fellAndRose(c, k-len(warmUpPairs))
 	}
-	return 0.5, 0.03, 0.04
+	return twoWarmUps(c, k)
+}
+
+// fallTimes are the time constants of a fall at the start, in windows.
+var fallTimes = [2]float64{0.03, 0.1}
+
+// fellAndRose is a fall at the start and a rise that ends at c: what a line
+// behind such a fall is held against. It counts with the two warm-ups.
+func fellAndRose(c float64, k int) shape {
+	return shape{model: mTwoWarmUps, theta: c + 2*float64(len(warmUpPairs)+k), columns: []column{saturation(fallTimes[k]), ramp(c)}, sign: fallSign}
 }
 
 type column = func(float64) float64
@@ -178,40 +197,44 @@ func shapes(x []float64, span float64) []shape {
 	out := []shape{
 		{model: mFlat},
 		{model: mLinear, columns: []column{line}, sign: positive},
-		{model: mDeclining, columns: []column{line}, sign: negative},
+		{model: mDeclining, columns: []column{line}, sign: negative, like: 1},
 	}
 	if n < fewModels {
 		return out
 	}
 	for _, c := range changePoints(x, 0.1, 0.8, max(3, n/10)) {
 		out = append(out,
-			shape{mLate, c, []column{hinge(c)}, positive},
-			shape{mStep, c, []column{stepAt(c)}, anySign})
+			shape{model: mLate, theta: c, columns: []column{hinge(c)}, sign: positive},
+			shape{model: mStep, theta: c, columns: []column{stepAt(c)}})
 	}
 	for _, p := range []float64{1.5, 2, 3} {
-		out = append(out, shape{mAccelerating, p, []column{power(p)}, positive})
+		out = append(out, shape{model: mAccelerating, theta: p, columns: []column{power(p)}, sign: positive})
 	}
 	for _, p := range []float64{0.5, 0.65, 0.8} {
-		out = append(out, shape{mSlowing, p, []column{power(p)}, positive})
+		out = append(out, shape{model: mSlowing, theta: p, columns: []column{power(p)}, sign: positive})
 	}
 	if n >= manyModels {
+		start := warmSign
+		if n >= tailFrom { // else nobody sees whether it still grows at the end
+			start = startSign
+		}
 		for _, tau := range geometric(0.015, 0.2, 8) {
-			out = append(out, shape{mWarmLinear, tau, []column{saturation(tau), line}, warmSign})
+			out = append(out, shape{model: mWarmLinear, theta: tau, columns: []column{saturation(tau), line}, sign: start})
 		}
 	}
 	for _, tau := range geometric(tauMin, tauMax, tauSteps) {
-		out = append(out, shape{mSaturating, tau, []column{saturation(tau)}, anySign})
+		out = append(out, shape{model: mSaturating, theta: tau, columns: []column{saturation(tau)}})
 	}
 	for _, c := range changePoints(x, 0, 0.85, 1) {
 		out = append(out,
-			shape{mPlateau, c, []column{ramp(c)}, anySign},
-			shape{mDropped, c, []column{rampBack(c)}, anySign})
+			shape{model: mPlateau, theta: c, columns: []column{ramp(c)}},
+			shape{model: mDropped, theta: c, columns: []column{rampBack(c)}})
 	}
 	if n >= cycleModels {
 		for c := 1.25; c <= min(8, float64(n)/2.5); c += 0.25 {
-			out = append(out, shape{mCycle, c, waves(c), anySign})
+			out = append(out, shape{model: mCycle, theta: c, columns: waves(c)})
 			if c >= trendCycles && n >= trendCyclesN {
-				out = append(out, shape{mCycleLinear, c, append(waves(c), line), positive})
+				out = append(out, shape{model: mCycleLinear, theta: c, columns: append(waves(c), line), sign: positive, like: 2})
 			}
 		}
 	}
@@ -223,18 +246,25 @@ func shapes(x []float64, span float64) []shape {
 				break
 			}
 			c := cs[i*(len(cs)-1)/(secondWarmUps-1)]
-			for _, first := range []float64{0.03, 0.08} {
-				for _, second := range []float64{0.04, 0.1} {
-					out = append(out, shape{mTwoWarmUps, c + 100*first + 1000*second, twoWarmUps(c, first, second), bothPositive})
-				}
+			for k := range latePairs {
+				out = append(out, twoWarmUps(c, k))
+			}
+		}
+		for k := latePairs; k < len(warmUpPairs); k++ {
+			out = append(out, twoWarmUps(0, k))
+		}
+		cs = changePoints(x, 0.35, 0.75, 4)
+		for i := range min(secondWarmUps, len(cs)) {
+			for k := range fallTimes {
+				out = append(out, fellAndRose(cs[i*(len(cs)-1)/max(1, min(secondWarmUps, len(cs))-1)], k))
 			}
 		}
 	}
 	if days := span / day; days >= dailyFromDay {
 		w := waves(days)
 		out = append(out,
-			shape{mDaily, days, w, anySign},
-			shape{mDailyLinear, days, append(slices.Clone(w), line), positive})
+			shape{model: mDaily, theta: days, columns: w},
+			shape{model: mDailyLinear, theta: days, columns: append(slices.Clone(w), line), sign: positive, like: 2})
 	}
 	return out
 }
@@ -246,6 +276,10 @@ const (
 	tauMin, tauMax = 0.015, 0.27
 	tauSteps       = 10
 )
+
+// settled is by what part of what was given back at the start a line must have
+// risen to be seen as a leak behind it.
+const settled = 0.5
 
 // secondWarmUps is at how many places a second warm-up is tried.
 const secondWarmUps = 6

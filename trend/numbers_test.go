@@ -2,7 +2,9 @@ package trend
 
 import (
 	"math"
+	"math/rand/v2"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -142,6 +144,26 @@ func TestARLineAgainstFullMatrix(t *testing.T) {
 	}
 }
 
+// TestTailLines: the lines from a later point on are those of these points
+// alone, to the last bit.
+func TestTailLines(t *testing.T) {
+	x, y := noisyLine(30, 3)
+	p := newPlan(x)
+	if p.from(0, x) != p || p.from(23, x) != nil {
+		t.Error("all points have a tail of their own, or seven have one")
+	}
+	for _, i := range []int{1, 9, 22} {
+		for range 2 { // made, and kept
+			tail := p.from(i, x)
+			for _, phi := range remlGrid {
+				if got, want := tail.arLine(y[i:], phi), arLine(x[i:], y[i:], phi); got != want {
+					t.Errorf("from %d, phi %v: %+v, want %+v", i, phi, got, want)
+				}
+			}
+		}
+	}
+}
+
 func invert(a [][]float64) [][]float64 {
 	n := len(a)
 	m := make([][]float64, n)
@@ -184,6 +206,100 @@ func TestMedianOf(t *testing.T) {
 	}{{nil, 0}, {[]float64{7}, 7}, {[]float64{3, 1}, 2}, {[]float64{5, 1, 9}, 5}, {[]float64{1, 1, 1, 8}, 1}} {
 		if got := medianOf(c.in); got != c.want {
 			t.Errorf("%v: %v, want %v", c.in, got, c.want)
+		}
+	}
+}
+
+// TestSelectAgainstSorting: whatever the order and however many are equal.
+func TestSelectAgainstSorting(t *testing.T) {
+	r := rand.New(rand.NewPCG(4, 1))
+	for _, c := range []struct {
+		name string
+		at   func(i, n int) float64
+	}{
+		{"drawn", func(int, int) float64 { return r.NormFloat64() }},
+		{"many alike", func(int, int) float64 { return float64(r.IntN(3)) }},
+		{"all alike", func(int, int) float64 { return 7 }},
+		{"rising", func(i, _ int) float64 { return float64(i) }},
+		{"falling", func(i, n int) float64 { return float64(n - i) }},
+		{"up and down", func(i, n int) float64 { return float64(min(i, n-i)) }},
+		{"mostly the least", func(i, _ int) float64 { return float64(max(0, i%50-46)) }},
+	} {
+		for _, n := range []int{1, 2, 24, 25, 26, 60, 128, 1000, 4950} {
+			v := make([]float64, n)
+			for i := range v {
+				v[i] = c.at(i, n)
+			}
+			sorted := slices.Sorted(slices.Values(v))
+			for _, k := range []int{0, n / 5, n / 2, n - 1} {
+				w := slices.Clone(v)
+				if got := selectKth(w, k); got != sorted[k] || w[k] != got {
+					t.Errorf("%s, %d of %d: %v, sorted %v", c.name, k, n, got, sorted[k])
+				}
+				if slices.Max(w[:k+1]) > w[k] || slices.Min(w[k:]) < w[k] {
+					t.Errorf("%s, %d of %d: the others are not to both sides of it", c.name, k, n)
+				}
+				if slices.Sort(w); !slices.Equal(w, sorted) {
+					t.Errorf("%s, %d of %d: a value is lost", c.name, k, n)
+				}
+			}
+		}
+	}
+	selectKth(slices.Repeat([]float64{math.NaN()}, 30), 15) // comes back
+}
+
+func TestRunningMediansAgainstEachPoint(t *testing.T) {
+	r := rand.New(rand.NewPCG(5, 1))
+	for _, n := range []int{7, 8, 9, 24, 25, 60, 128} {
+		for range 20 {
+			y, got := make([]float64, n), make([]float64, n)
+			for i := range y {
+				y[i] = float64(r.IntN(10)) // some are equal
+			}
+			reach := clipReach(n)
+			runningMedians(y, reach, got)
+			for i := range y {
+				if want := runningMedian(y, i, reach); got[i] != want {
+					t.Errorf("%v: %d of %d: %v, want %v", y, i, n, got[i], want)
+				}
+			}
+		}
+	}
+}
+
+// TestTheilSenAgainstAllPairs: the bracket changes nothing, wherever the median
+// is and however many slopes are equal to it.
+func TestTheilSenAgainstAllPairs(t *testing.T) {
+	r := rand.New(rand.NewPCG(6, 1))
+	w := newWorkspace()
+	for _, c := range []struct {
+		name string
+		at   func(i int) float64
+	}{
+		{"noise", func(int) float64 { return 1e4 * r.NormFloat64() }},
+		{"counts", func(int) float64 { return float64(r.IntN(4)) }},
+		{"constant", func(int) float64 { return 12 }},
+		{"a line", func(i int) float64 { return 5 * float64(i) }},
+		{"a noisy line", func(i int) float64 { return 1000 - 20*float64(i) + 100*r.NormFloat64() }},
+		{"a step", func(i int) float64 { return 1e6 * float64(i/30) }},
+		{"mostly flat", func(i int) float64 { return float64(max(0, i-35)) }},
+		{"great", func(i int) float64 { return float64(i%5) * math.MaxInt64 }},
+	} {
+		for _, n := range []int{39, 40, 41, 77, 128} {
+			x, y := make([]float64, n), make([]float64, n)
+			for range 40 {
+				for i := range y {
+					x[i], y[i] = 60*float64(i)+20*r.Float64(), c.at(i)
+				}
+				if got, want := w.theilSen(x, y), w.allPairs(x, y); got != want {
+					t.Errorf("%s, n = %d: %v, by all pairs %v", c.name, n, got, want)
+				}
+			}
+			clear(x)
+			x[n-1] = 1
+			if got, want := w.theilSen(x, y), w.allPairs(x, y); got != want {
+				t.Errorf("%s, n = %d, equal times: %v, by all pairs %v", c.name, n, got, want)
+			}
 		}
 	}
 }

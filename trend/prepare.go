@@ -107,8 +107,8 @@ func clip(t, y, dst []float64) ([]float64, int) {
 	}
 	reach := clipReach(n)
 	var med, dev [maxPoints]float64
+	runningMedians(y, reach, med[:n])
 	for i := range y {
-		med[i] = runningMedian(y, i, reach)
 		dev[i] = math.Abs(y[i] - med[i])
 	}
 	var scratch [maxPoints]float64
@@ -171,6 +171,41 @@ func clipReach(n int) int {
 	return 2
 }
 
+// runningMedians fills out with the runningMedian of every point. The points
+// around one, sorted, are those around the one before less one and with
+// another.
+func runningMedians(y []float64, reach int, out []float64) {
+	n := len(y)
+	var sorted [9]float64
+	v := sorted[:2*reach+1]
+	for i := range y {
+		switch {
+		case i < reach || i > n-1-reach:
+			out[i] = runningMedian(y, i, reach)
+			continue
+		case i == reach:
+			copy(v, y)
+			slices.Sort(v)
+		default:
+			gone, come := y[i-reach-1], y[i+reach]
+			k := 0
+			for v[k] != gone {
+				k++
+			}
+			for k+1 < len(v) && v[k+1] < come {
+				v[k] = v[k+1]
+				k++
+			}
+			for k > 0 && v[k-1] > come {
+				v[k] = v[k-1]
+				k--
+			}
+			v[k] = come
+		}
+		out[i] = v[reach]
+	}
+}
+
 // runningMedian is the median of the points up to reach around i, of fewer
 // next to the ends, and the point itself at the ends.
 func runningMedian(y []float64, i, reach int) float64 {
@@ -208,37 +243,46 @@ func medianOf(v []float64) float64 {
 }
 
 // selectKth reorders v so that v[k] is the k-th smallest with nothing greater
-// before it, and returns it. Hoare's quickselect, with the median of three as
-// pivot.
+// before it, and returns it. It is Hoare's quickselect with Lomuto's partition,
+// which needs no branch that depends on the values and would be guessed wrong
+// half of the time.
 func selectKth(v []float64, k int) float64 {
-	lo, hi := 0, len(v)-1
-	for hi-lo > 12 {
-		p := median3(v[lo], v[(lo+hi)/2], v[hi])
-		i, j := lo, hi
-		for i <= j {
-			for v[i] < p {
-				i++
+	for len(v) > 24 {
+		n := len(v)
+		p := median3(median3(v[0], v[n/8], v[n/4]), median3(v[n*3/8], v[n/2], v[n*5/8]), median3(v[n*3/4], v[n*7/8], v[n-1]))
+		less := 0
+		for j, x := range v {
+			v[j], v[less] = v[less], x
+			in := 0
+			if x < p {
+				in = 1
 			}
-			for v[j] > p {
-				j--
-			}
-			if i <= j {
-				v[i], v[j] = v[j], v[i]
-				i++
-				j--
-			}
+			less += in
 		}
-		switch {
-		case k <= j:
-			hi = j
-		case k >= i:
-			lo = i
-		default:
+		if k < less {
+			v = v[:less]
+			continue
+		}
+		if v, k = v[less:], k-less; less > 0 {
+			continue
+		}
+		// Nothing is less than the pivot: those equal to it come first.
+		same := 0
+		for j, x := range v {
+			v[j], v[same] = v[same], x
+			in := 0
+			if x <= p {
+				in = 1
+			}
+			same += in
+		}
+		if k < same || same == 0 { // none is equal to NaN
 			return v[k]
 		}
+		v, k = v[same:], k-same
 	}
-	for i := lo + 1; i <= hi; i++ { // what is left is short
-		for j := i; j > lo && v[j] < v[j-1]; j-- {
+	for i := 1; i < len(v); i++ { // what is left is short
+		for j := i; j > 0 && v[j] < v[j-1]; j-- {
 			v[j], v[j-1] = v[j-1], v[j]
 		}
 	}

@@ -177,16 +177,22 @@ func (r *lifeJudgement) slowing() (fitted, bool) {
 }
 
 // likelihoods returns the log likelihood of shapes at one noise coefficient,
-// as weigh has it, at the best noise scale, coefficients charged.
+// as weigh has it, at the best noise scale, coefficients charged. The function
+// is called a hundred times in a row, not at once.
 func (r *lifeJudgement) likelihoods(phi float64) func(columns ...column) float64 {
 	p := r.plan
 	noise := p.newNoise(phi)
 	yw := noise.whiten(r.y, nil)
-	one := noise.whiten(sample(func(float64) float64 { return 1 }, p.x), nil)
+	plain := sample(func(float64) float64 { return 1 }, p.x)
+	scratch := [][]float64{noise.whiten(plain, nil)}
 	return func(columns ...column) float64 {
-		rows := [][]float64{one}
-		for _, c := range columns {
-			rows = append(rows, noise.whiten(sample(c, p.x), nil))
+		for len(scratch) <= len(columns) {
+			scratch = append(scratch, nil)
+		}
+		rows := scratch[:1+len(columns)]
+		for i, c := range columns {
+			plain = sampleInto(plain, c, p.x)
+			rows[i+1] = noise.whiten(plain, rows[i+1])
 		}
 		_, _, rss, ok := normalEquations(rows, yw)
 		if !ok {

@@ -9,8 +9,94 @@ import (
 )
 
 // theilSen is the median of the slopes of all pairs (Theil 1950, Sen 1968),
-// by all pairs: for at most maxPoints points. 0 when no two times differ.
+// for at most maxPoints points. 0 when no two times differ.
+//
+// From bracketFrom points on the slopes of some pairs, drawn alike every time,
+// bracket the median, and of most others it is enough to know on which side of
+// the bracket they are. What comes out is the same number.
 func (w *workspace) theilSen(t, y []float64) float64 {
+	n := len(y)
+	if n < bracketFrom || !strictlyAscending(t[:n]) {
+		return w.allPairs(t, y)
+	}
+	drawn := w.pairs[:0]
+	seed := uint32(1)
+	draw := func() int {
+		seed = seed*1664525 + 1013904223 // "Numerical Recipes", An Even Quicker Generator
+		return int(uint64(seed) * uint64(n) >> 32)
+	}
+	for range bracketPairs {
+		i, j := draw(), draw()
+		if i == j {
+			j = (i + 1) % n
+		}
+		drawn = append(drawn, (y[j]-y[i])/(t[j]-t[i]))
+	}
+	lo := selectKth(drawn, bracketPairs/2-bracketReach)
+	hi := selectKth(drawn, bracketPairs/2+bracketReach)
+	all := n * (n - 1) / 2
+	w.pairs = slices.Grow(drawn[:0], all+1)[:0]
+	within := w.pairs[:all+1]
+	below, k := 0, 0
+	for i := range n {
+		b, m := bracket(lo, hi, t[i:n], y[i:], within[k:])
+		below, k = below+b, k+m
+	}
+	at := all/2 - below
+	if at < 1 || at >= k {
+		return w.allPairs(t, y)
+	}
+	upper := selectKth(within[:k], at)
+	if all%2 == 1 {
+		return upper
+	}
+	lower := slices.Max(within[:at])
+	return lower + (upper-lower)/2
+}
+
+// bracketReach is so far from the median of the drawn pairs, in pairs, that the
+// median of all is outside of the bracket once in a hundred times, and found by
+// allPairs then.
+const (
+	bracketFrom  = 40
+	bracketPairs = 301
+	bracketReach = 22
+)
+
+// bracket puts the slopes from the first point to each other that lie in lo..hi
+// into within, which has room for one more than all of them. It returns how
+// many are below lo and how many within, and has no branch that would be
+// guessed wrong half of the time.
+func bracket(lo, hi float64, t, y, within []float64) (below, k int) {
+	t0, y0 := t[0], y[0]
+	t = t[:len(y)]
+	for i := 1; i < len(y); i++ {
+		s := (y[i] - y0) / (t[i] - t0)
+		within[k] = s
+		in := 0
+		if s >= lo {
+			in = 1
+		}
+		below += 1 - in
+		if s > hi {
+			in = 0
+		}
+		k += in
+	}
+	return below, k
+}
+
+func strictlyAscending(v []float64) bool {
+	for i := 1; i < len(v); i++ {
+		if !(v[i] > v[i-1]) {
+			return false
+		}
+	}
+	return true
+}
+
+// allPairs is theilSen by every pair.
+func (w *workspace) allPairs(t, y []float64) float64 {
 	pairs := w.pairs[:0]
 	for i := range y {
 		for j := i + 1; j < len(y); j++ {
@@ -71,10 +157,10 @@ func neweyWest(t, y []float64, o ordinary, lag int) float64 {
 	if o.sxx <= 0 || n < 3 {
 		return 0
 	}
-	g := make([]float64, n)
+	g := make([]float64, 0, maxPoints) // on the stack
 	for i := range y {
 		d := t[i] - t[0]
-		g[i] = (d - o.mean) * (y[i] - o.at0 - o.slope*d)
+		g = append(g, (d-o.mean)*(y[i]-o.at0-o.slope*d))
 	}
 	sum := 0.0
 	for i := range g {
@@ -158,6 +244,30 @@ func (p *plan) newLine(phi float64) linePlan {
 	l.u = noise.whiten(sample(func(float64) float64 { return 1 }, p.x), nil)
 	l.x = noise.whiten(sample(func(x float64) float64 { return x * p.span }, p.x), nil)
 	l.s11, l.s1x, l.sxx = dot(l.u, l.u), dot(l.u, l.x), dot(l.x, l.x)
+	l.det = l.s11*l.sxx - l.s1x*l.s1x
+	return l
+}
+
+// tailLine is that of the times t, with their own mean gap.
+func tailLine(t []float64, phi float64) linePlan {
+	n := len(t)
+	l := linePlan{a: make([]float64, n), d: make([]float64, n), u: make([]float64, n), x: make([]float64, n)}
+	l.d[0], l.u[0] = 1, 1
+	l.s11 = 1
+	gap := (t[n-1] - t[0]) / float64(n-1)
+	for i := 1; i < n; i++ {
+		if phi > 0 {
+			l.a[i] = math.Pow(phi, (t[i]-t[i-1])/gap)
+		}
+		q := max(1-l.a[i]*l.a[i], 1e-6)
+		l.d[i] = 1 / math.Sqrt(q)
+		l.logDet += math.Log(q)
+		l.u[i] = (1 - l.a[i]) * l.d[i]
+		l.x[i] = (t[i] - t[0] - l.a[i]*(t[i-1]-t[0])) * l.d[i]
+		l.s11 += l.u[i] * l.u[i]
+		l.s1x += l.u[i] * l.x[i]
+		l.sxx += l.x[i] * l.x[i]
+	}
 	l.det = l.s11*l.sxx - l.s1x*l.s1x
 	return l
 }

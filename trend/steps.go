@@ -111,30 +111,37 @@ const (
 	stepPart     = 0.05 // of at least this part of the span
 	stepFalls    = 0.1  // falls at most this part of the rises
 	stepLastFrom = 0.6  // the last rise behind this part of the window
+	stepCentre   = 0.3  // the rises, weighed by their height, lie behind this part on average
+	stepLength   = 0.03 // a level between rises that is shorter is a step seen halfway
 )
 
-// stepwise reports whether the levels rise again and again, and to the end.
+// stepwise reports whether the levels rise again and again, and to the end:
+// not most of it at the start, as the greatest of all loads so far does.
 func (p *partition) stepwise(x []float64) bool {
 	lo, hi := p.levels[0], p.levels[0]
 	for _, l := range p.levels {
 		lo, hi = min(lo, l), max(hi, l)
 	}
 	span := hi - lo
-	ups, last := 0, 0.0
-	rise, fall := 0.0, 0.0
+	ups, last := 0, math.Inf(-1)
+	rise, fall, centre := 0.0, 0.0, 0.0
 	for i := 1; i < len(p.levels); i++ {
 		d := p.levels[i] - p.levels[i-1]
 		if d < 0 {
 			fall -= d
 			continue
 		}
+		at := x[p.starts[i]]
 		rise += d
+		centre += d * at
 		if d >= stepPart*span && d > 0 {
-			ups++
-			last = x[p.starts[i]]
+			if at-last >= stepLength {
+				ups++
+			}
+			last = at
 		}
 	}
-	return ups >= stepUps && fall <= stepFalls*rise && last > stepLastFrom
+	return ups >= stepUps && fall <= stepFalls*rise && last > stepLastFrom && centre >= stepCentre*rise
 }
 
 // whitenedRSS is the residual sum of squares of the partition under AR(1)

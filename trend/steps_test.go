@@ -3,6 +3,7 @@ package trend
 import (
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
@@ -60,8 +61,7 @@ func TestResidualsAgainstLeastSquares(t *testing.T) {
 		times, y := noisyLine(n, uint64(n))
 		p := newPlan(times)
 		w := newWorkspace()
-		w.noises = allNoises[:len(p.noise)]
-		w.residuals(p, y)
+		w.residuals(p, y, allNoises[:len(p.noise)])
 		checked := 0
 		for i, f := range p.fits {
 			for j := range p.noise {
@@ -69,7 +69,9 @@ func TestResidualsAgainstLeastSquares(t *testing.T) {
 				got := w.rss[j][i]
 				last := coef[len(coef)-1]
 				allowed := f.sign == anySign || f.sign == positive && last > 0 || f.sign == negative && last < 0 ||
-					f.sign == warmSign && coef[1] > 0 && last > 0.1*coef[1] || f.sign == bothPositive && coef[1] > 0 && last > 0
+					(f.sign == warmSign || f.sign == startSign) && coef[1] > 0 && last > 0.1*coef[1] ||
+					f.sign == startSign && coef[1] < 0 && last > -settled*coef[1] || f.sign == bothPositive && coef[1] > 0 && last > 0 ||
+					f.sign == fallSign && coef[1] < 0 && last > 0
 				if !allowed {
 					if !math.IsInf(got, 1) {
 						t.Errorf("n = %d, %v %v, phi %v: coefficients %v should be refused", n, f.model, f.theta, p.noise[j].phi, coef)
@@ -85,6 +87,69 @@ func TestResidualsAgainstLeastSquares(t *testing.T) {
 		if checked < 3 {
 			t.Errorf("n = %d: only %d shapes compared", n, checked)
 		}
+	}
+}
+
+// TestGridAgainstEveryTerm compares the evidence of each model with the mean of
+// the likelihoods at all its places, as the formula has them.
+func TestGridAgainstEveryTerm(t *testing.T) {
+	for _, n := range []int{3, 6, 11, 40, 101} {
+		times, y := noisyLine(n, uint64(n))
+		p := newPlan(times)
+		w := newWorkspace()
+		w.slow = true
+		e := w.weigh(p, y)
+		for m, places := range p.byKind {
+			if len(places) == 0 {
+				continue
+			}
+			var logs []float64
+			for j := range p.noise {
+				rss := slices.Clone(w.extra[j])
+				if model(m) != mSaturating {
+					rss = nil
+				}
+				for _, f := range places {
+					rss = append(rss, w.rss[j][f])
+				}
+				for _, r := range rss {
+					for _, c := range scaleGrid {
+						s := c*math.Abs(e.level) + 0.5
+						k := float64(p.fits[places[0]].k)
+						logs = append(logs, -0.5*(float64(n+1)*math.Log(s*s+r)-math.Log(s*s)+p.noise[j].logDet+k*math.Log(float64(n))))
+					}
+				}
+			}
+			want := logMeanExp(logs, len(logs))
+			// What is left out is below e^-20 of the greatest term each.
+			if got := e.lnZ[m]; math.Abs(got-want) > 1e-6 && got != want {
+				t.Errorf("n = %d, %v: %v, by every term %v", n, model(m), got, want)
+			}
+		}
+	}
+}
+
+// TestShapesLikeTheOneBefore: the columns that are taken from the shape before
+// are its.
+func TestShapesLikeTheOneBefore(t *testing.T) {
+	shared := map[model]int{}
+	for _, n := range []int{3, 8, 20, 100} {
+		x := make([]float64, n)
+		for i := range x {
+			x[i] = float64(i) / float64(n-1)
+		}
+		list := shapes(x, 2*day)
+		for i, s := range list {
+			for c := range s.like {
+				shared[s.model]++
+				if !slices.Equal(sample(s.columns[c], x), sample(list[i-1].columns[c], x)) {
+					t.Errorf("n = %d, %v %v: column %d is not that of %v %v", n, s.model, s.theta, c, list[i-1].model, list[i-1].theta)
+				}
+			}
+		}
+	}
+	if len(shared) != 4 {
+		t.Errorf("shared by %v", shared)
 	}
 }
 
@@ -154,8 +219,7 @@ func TestWhitenedLevelsAgainstLeastSquares(t *testing.T) {
 	times, y := noisyLine(24, 5)
 	p := newPlan(times)
 	w := newWorkspace()
-	w.noises = allNoises
-	w.residuals(p, y) // centres the points
+	w.residuals(p, y, allNoises) // centres the points
 	parts := w.partitions(y, 2)
 	for j := range p.noise {
 		noise := &p.noise[j]

@@ -132,7 +132,7 @@ func Write(w io.Writer, set string, n int, tallies []Tally) {
 		}
 		fmt.Fprintf(w, "  %-16s %s  leak %5.1f  with suspects %5.1f", t.Family, kind, t.Percent(), t.EitherPercent())
 		if c := t.Coverage(); !math.IsNaN(c) {
-			fmt.Fprintf(w, "  slope error %5.1f  coverage %3.0f", t.SlopeError(), c)
+			fmt.Fprintf(w, "  slope error %5.1f  coverage %5.1f", t.SlopeError(), c)
 		}
 		fmt.Fprintln(w)
 	}

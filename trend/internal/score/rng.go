@@ -6,8 +6,8 @@
 // objects, a leak under a daily wave. Its parameters are drawn anew for every
 // series, over wide ranges; two thirds of the series are sampled irregularly.
 // The families in Main and Extended were known while the method was made and
-// tuned; those in Unseen were written late, those in Fresh last of all, and are
-// only scored.
+// tuned; those in Unseen were written late, those in Fresh when it was done,
+// those in Blind by somebody who did not know it, and are only scored.
 package score
 
 import (
