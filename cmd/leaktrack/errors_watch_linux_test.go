@@ -25,7 +25,7 @@ import (
 var watchFailures = map[string]failure{
 	"watch-outage":        {run: "--db disk/x.db watch --count 1 --sample=-1s PID", before: answering, mount: "full"},
 	"watch-lost":          {run: "--db disk/x.db watch --count 1 --sample=-1s PID", before: answering, mount: "full"},
-	"watch-lost-more":     {inside: watched(func(b *bench) { b.put = func(*heap.Snapshot) error { return errFull } })},
+	"watch-lost-more":     {inside: onBench(func(b *bench) { b.put = func(*heap.Snapshot) error { return errFull } })},
 	"watch-no-samples":    {run: "watch --method memory --every 9s --sample 1s --for 1100ms PID", before: pretending("lib9.0.5")},
 	"metrics-url":         {inside: scrapedWithoutStore},
 	"watch-metrics-store": {inside: scrapedWithoutStore},
@@ -34,14 +34,14 @@ var watchFailures = map[string]failure{
 // watchWarnings are what a watch says, and goes on.
 var watchWarnings = map[string]failure{
 	"watch-again":         {run: "--db shop.db watch --count 1 --sample=-1s PID", before: lockedAtFirst},
-	"watch-again-dropped": {inside: watched(outage)},
-	"watch-dropped":       {inside: watched(outage)},
-	"watch-max-pause":     {inside: watched(func(b *bench) { b.target.estimate, b.maxPause = live.Estimate{Pause: time.Minute}, time.Second })},
-	"watch-ended":         {inside: watched(func(b *bench) { b.target.dies = b.clock.now.Add(10 * time.Minute) })},
-	"watch-mail-failed": {inside: watched(func(b *bench) {
+	"watch-again-dropped": {inside: onBench(outage)},
+	"watch-dropped":       {inside: onBench(outage)},
+	"watch-max-pause":     {inside: onBench(func(b *bench) { b.target.estimate, b.maxPause = live.Estimate{Pause: time.Minute}, time.Second })},
+	"watch-ended":         {inside: onBench(func(b *bench) { b.target.dies = b.clock.now.Add(10 * time.Minute) })},
+	"watch-mail-failed": {inside: onBench(func(b *bench) {
 		b.count, b.leaks = 1, func(context.Context, report.Named) (string, error) { return "", syscall.ECONNREFUSED }
 	})},
-	"watch-mailed": {inside: watched(func(b *bench) {
+	"watch-mailed": {inside: onBench(func(b *bench) {
 		b.count, b.leaks = 1, func(context.Context, report.Named) (string, error) { return "leak: A grows", nil }
 	})},
 	"metrics-again": {inside: scrapedAgain},
@@ -49,8 +49,8 @@ var watchWarnings = map[string]failure{
 
 var errFull = errors.New("no space left on device")
 
-// watched has a watch run for a day of a clock that jumps.
-func watched(change func(*bench)) func(*testing.T, *scene) (int, string) {
+// onBench has a watch run for a day of a clock that jumps.
+func onBench(change func(*bench)) func(*testing.T, *scene) (int, string) {
 	return func(t *testing.T, _ *scene) (int, string) {
 		b := newBench()
 		b.every, b.sample, b.length = 10*time.Minute, 10*time.Second, 24*time.Hour
