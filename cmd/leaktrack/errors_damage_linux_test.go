@@ -130,7 +130,7 @@ func damageStore(t *testing.T, input string) {
 	for at := range len(whole) - 8 {
 		var values []uint16
 		if at%page < 64 && at%2 == 0 {
-			values = []uint16{0, 1, order.Uint16(whole[at:]) ^ 3, 0xffff}
+			values = []uint16{0, order.Uint16(whole[at:]) ^ 3, 0xffff}
 		} else if v := order.Uint64(whole[at:]); at%page >= 64 && v > 1 && v < uint64(len(whole)/page) {
 			values = []uint16{uint16(v) + 1, 5}
 		}

@@ -234,4 +234,7 @@ func watchRecordings(t *testing.T, path, text string) {
 
 // A month in which a program is restarted every five days; each run is the recording of
 // a real process, a walk an hour. The fault suite walks more often.
-func TestWatchForARecordedMonth(t *testing.T) { recordedMonth(t, time.Hour) }
+func TestWatchForARecordedMonth(t *testing.T) {
+	t.Parallel() // it measures a process of its own
+	recordedMonth(t, time.Hour)
+}
