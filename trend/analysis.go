@@ -242,7 +242,7 @@ func (a *analysis) judgeType(w *workspace, i int, s *sampling) {
 	if sc.byBytes {
 		main, other, floor = w.bytes, w.count, minBytes
 	}
-	j := w.judge([]life{{s, main}}, a.tested, floor, confidence)
+	j := w.judge([]life{{s: s, y: main}}, a.tested, floor, confidence)
 	beside := w.besideSlope(&j, s, other, confidence)
 	countSlope, byteSlope := j.slope, beside
 	if sc.byBytes {

@@ -91,7 +91,7 @@ func BenchmarkOneType(b *testing.B) {
 			}
 			w := newWorkspace()
 			for b.Loop() {
-				w.judge([]life{{newSampling(t), y}}, 1, minObjects, 0.95)
+				w.judge([]life{{s: newSampling(t), y: y}}, 1, minObjects, 0.95)
 			}
 		})
 	}

@@ -9,6 +9,9 @@ import (
 type life struct {
 	s *sampling
 	y []float64 // at s.raw
+	// size says that y is a size of memory: what falls at once is garbage that
+	// was collected, no part of a leak.
+	size bool
 }
 
 // lifeJudgement is what one life says.
@@ -118,7 +121,9 @@ func (w *workspace) judgeLife(l life, floor, confidence float64) lifeJudgement {
 		r.floorT, r.floorY = l.s.raw, l.y
 	}
 	r.ev = w.weigh(r.plan, r.y)
-	r.freed = w.freedAt(r.plan, &r.ev, r.y)
+	if !l.size {
+		r.freed = w.freedAt(r.plan, &r.ev, r.y)
+	}
 	r.odds = r.ev.odds
 	if r.odds > 0 && r.plan.n >= manyModels {
 		if d := r.plan.drop(); d != nil {

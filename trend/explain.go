@@ -79,7 +79,7 @@ func (a *analysis) explain(j *judgement, sc screening, count, bytes slopes) *Evi
 	}
 	for m := range numModels {
 		if z := l.ev.lnZ[m]; finite(z) {
-			e.Models = append(e.Models, ModelEvidence{m.String(), m.growing(), z, l.ev.theta[m], l.ev.phi[m], l.ev.scale[m]})
+			e.Models = append(e.Models, ModelEvidence{m.String(), m.growing(), z, m.place(l.ev.theta[m]), l.ev.phi[m], l.ev.scale[m]})
 		}
 	}
 	e.Guards = l.guardEvidence(j.smallest)

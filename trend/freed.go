@@ -13,10 +13,10 @@ import (
 const (
 	mostDrops = 5
 	// dropsPart is what part of the rise may be lost in the drops: where more
-	// is, they are the teeth of garbage, and what grows is the floor. Few points
-	// do not show that teeth are regular.
+	// is, they are the teeth of garbage, and what grows is the floor. Fewer than
+	// three drops, and few points, do not show that teeth are regular.
 	dropsPart    = 0.65
-	dropsPartFew = 0.5 // below quickFrom points
+	dropsPartFew = 0.5
 	// dropsStand is by what factor each drop exceeds every other fall below the
 	// line: noise that wanders, and teeth, fall alike again and again.
 	dropsStand = 1.5
@@ -280,7 +280,7 @@ func (p *plan) onlyDrops(y []float64, at []int) bool {
 		}
 	}
 	part := dropsPart
-	if p.n < quickFrom {
+	if p.n < quickFrom || len(at) < 3 {
 		part = dropsPartFew
 	}
 	return lost <= part*coef[1] && least >= dropsStand*other

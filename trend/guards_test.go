@@ -167,7 +167,7 @@ func judgeShape(n int, f func(x float64) float64) judgement {
 	for i := range y {
 		y[i] = math.Round(y[i])
 	}
-	return newWorkspace().judge([]life{{newSampling(x), y}}, 1, minObjects, 0.95)
+	return newWorkspace().judge([]life{{s: newSampling(x), y: y}}, 1, minObjects, 0.95)
 }
 
 func TestVerdicts(t *testing.T) {
@@ -204,7 +204,7 @@ func TestVerdicts(t *testing.T) {
 
 func TestFoundingEvidence(t *testing.T) {
 	s := newSampling([]float64{4, 596, 993})
-	j := newWorkspace().judge([]life{{s, []float64{46, 5403, 9038}}}, 1, minObjects, 0.95)
+	j := newWorkspace().judge([]life{{s: s, y: []float64{46, 5403, 9038}}}, 1, minObjects, 0.95)
 	if math.Abs(j.odds-17.2) > 0.05 || !j.leak {
 		t.Errorf("log odds %v", j.odds)
 	}
@@ -224,7 +224,7 @@ func TestSince(t *testing.T) {
 
 func TestRestartsAddUp(t *testing.T) {
 	x, y := ladder(10, func(x float64) float64 { return math.Round(1000 + 300*x + 60*math.Sin(40*x)) })
-	l := life{newSampling(x), y}
+	l := life{s: newSampling(x), y: y}
 	w := newWorkspace()
 	one, two := w.judge([]life{l}, 1, minObjects, 0.95), w.judge([]life{l, l}, 1, minObjects, 0.95)
 	if !near(two.odds, 2*one.odds, 1e-9) {
@@ -233,7 +233,7 @@ func TestRestartsAddUp(t *testing.T) {
 	if a, b := one.slope.high-one.slope.low, two.slope.high-two.slope.low; !near(b, a/math.Sqrt2, 1e-6) {
 		t.Errorf("interval %v, of two lives %v", a, b)
 	}
-	short := life{newSampling(x[:2]), y[:2]}
+	short := life{s: newSampling(x[:2]), y: y[:2]}
 	if three := w.judge([]life{short, l}, 1, minObjects, 0.95); !near(three.odds, one.odds, 1e-9) || len(three.lives) != 1 {
 		t.Errorf("a life of two points counts: %v", three.odds)
 	}

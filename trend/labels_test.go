@@ -17,7 +17,7 @@ func labelled(sh score.Shape, n, reps int, seed uint64) map[Verdict]int {
 	words := map[Verdict]int{}
 	for r := range reps {
 		s := score.Make(sh.Family, n, seed+uint64(r))
-		words[w.judge([]life{{newSampling(s.T), s.Y}}, 1, minObjects, 0.95).verdict]++
+		words[w.judge([]life{{s: newSampling(s.T), y: s.Y}}, 1, minObjects, 0.95).verdict]++
 	}
 	return words
 }
@@ -88,7 +88,7 @@ func TestCurveGoesThroughPoints(t *testing.T) {
 		for _, n := range []int{40, 100} {
 			x, y := ladder(n, c.f)
 			s, w := newSampling(x), newWorkspace()
-			j := w.judge([]life{{s, y}}, 1, minObjects, 0.95)
+			j := w.judge([]life{{s: s, y: y}}, 1, minObjects, 0.95)
 			l := &j.lives[0]
 			curve := w.curve(l, s, y, 0.95)
 			if curve == nil {
@@ -128,7 +128,7 @@ func TestFallAtTheStart(t *testing.T) {
 		for i := range y {
 			y[i] = math.Round(y[i])
 		}
-		j := newWorkspace().judge([]life{{newSampling(x), y}}, 1, minObjects, 0.95)
+		j := newWorkspace().judge([]life{{s: newSampling(x), y: y}}, 1, minObjects, 0.95)
 		if j.leak != c.leak || !c.leak && j.suspect {
 			t.Errorf("%s: leak %v, suspect %v, log odds %.1f", c.name, j.leak, j.suspect, j.odds)
 		}

@@ -65,7 +65,7 @@ func (a *analysis) measure(keep func(*frame) bool, of func(*frame) heap.Optional
 		out.m.Rate = s.rate(confidence)
 		return out
 	}
-	out.j = w.judge([]life{{out.s, out.v}}, 1, minBytes, confidence)
+	out.j = w.judge([]life{{s: out.s, y: out.v, size: true}}, 1, minBytes, confidence)
 	out.m.Verdict, out.m.Leak, out.m.Suspect = out.j.verdict, out.j.leak, out.j.suspect
 	out.m.Rate = out.j.slope.rate(confidence)
 	out.m.Curve = w.curve(&out.j.lives[0], out.s, out.v, confidence)

@@ -177,6 +177,15 @@ func twoWarmUpsAt(theta float64) shape {
 	return twoWarmUps(c, k)
 }
 
+// place is what theta means to a reader: of two warm-ups, whose time constants
+// it holds as well, where the second begins.
+func (m model) place(theta float64) float64 {
+	if m == mTwoWarmUps {
+		return math.Mod(theta, 2)
+	}
+	return theta
+}
+
 // fallTimes are the time constants of a fall at the start, in windows.
 var fallTimes = [2]float64{0.03, 0.1}
 

@@ -174,7 +174,7 @@ func poolType(w *workspace, used []*analysis, at []int, tested int, confidence f
 			continue
 		}
 		c, b := a.materialise(i-1, nil, nil)
-		counts, sizes = append(counts, life{s, c}), append(sizes, life{s, b})
+		counts, sizes = append(counts, life{s: s, y: c}), append(sizes, life{s: s, y: b})
 		byBytes = sc.byBytes && sc.tested
 	}
 	var t TypeTrend

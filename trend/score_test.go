@@ -40,7 +40,7 @@ func answer(w *workspace, s score.Series) score.Answer {
 			s.T[i] += 1e-4
 			continue
 		}
-		lives = append(lives, life{newSampling(s.T[from:i]), s.Y[from:i]})
+		lives = append(lives, life{s: newSampling(s.T[from:i]), y: s.Y[from:i]})
 		from = i
 	}
 	j := w.judge(lives, 1, minObjects, 0.95)
@@ -176,7 +176,7 @@ func TestScoreUniform(t *testing.T) {
 			for i := range y {
 				y[i] = math.Round(100 + 400*r.Float64())
 			}
-			j := w.judge([]life{{s, y}}, 1, minObjects, 0.95)
+			j := w.judge([]life{{s: s, y: y}}, 1, minObjects, 0.95)
 			if j.leak {
 				leaks++
 			}
