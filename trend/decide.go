@@ -157,6 +157,9 @@ func (r *lifeJudgement) activeFrom() (from float64, by model) {
 	if w := e.lnZ[mWarmLinear]; w > e.lnZ[mLinear]+clearly && w > e.lnZ[best]-clearly {
 		best = mWarmLinear
 	}
+	if best == mWarmLinear && e.odds <= 0 {
+		return 0, mLinear // most of what falls and stays looks a little like it
+	}
 	switch best {
 	case mLate:
 		return e.theta[mLate], mLate
