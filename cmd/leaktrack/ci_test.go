@@ -12,7 +12,6 @@ import (
 // Every call of leaktrack in the page about CI is one that leaktrack takes,
 // and the check says of the recorded programs what the page promises.
 func TestCIPage(t *testing.T) {
-	t.Parallel()
 	page, err := os.ReadFile("../../doc/ci.md")
 	if err != nil {
 		t.Fatal(err)

@@ -87,15 +87,13 @@ func newDamages(t *testing.T) *damages {
 // TestDamagedStoresAreTold: whatever is changed in a store, each message is in
 // doc/errors.md.
 func TestDamagedStoresAreTold(t *testing.T) {
-	t.Parallel()
 	calm := filepath.Join(t.TempDir(), "calm.jsonl")
 	check(t, os.WriteFile(calm, []byte(calmLines()), 0o666))
 	// One is so small that its buckets lie in others, one has values that refer
 	// to each other.
 	for name, input := range map[string]string{"small": calm, "large": "../../testdata/leakzoo/watched-orders.jsonl.gz"} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			damageStore(t, input)
+					damageStore(t, input)
 		})
 	}
 }
@@ -249,7 +247,6 @@ func copyBucket(to, from *bbolt.Bucket) error {
 
 // TestDamagedInputsAreTold: the same of files that are read.
 func TestDamagedInputsAreTold(t *testing.T) {
-	t.Parallel()
 	d, dir := newDamages(t), t.TempDir()
 	// What is still whole needs not be stored: that takes longest.
 	store := filepath.Join(dir, "none", "x.db")
