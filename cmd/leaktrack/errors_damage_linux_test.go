@@ -93,7 +93,7 @@ func TestDamagedStoresAreTold(t *testing.T) {
 	// to each other.
 	for name, input := range map[string]string{"small": calm, "large": "../../testdata/leakzoo/watched-orders.jsonl.gz"} {
 		t.Run(name, func(t *testing.T) {
-					damageStore(t, input)
+			damageStore(t, input)
 		})
 	}
 }
