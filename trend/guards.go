@@ -1,6 +1,9 @@
 package trend
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // guard is one condition without which no series is flagged.
 type guard int
@@ -59,7 +62,7 @@ var few = [...]fewPoints{
 
 // asked returns the ratio and the log odds that are asked of the points.
 func (f *fewPoints) asked(t, y []float64) (ratio, odds float64) {
-	if least, _ := risesOf(t, y, 0); least >= f.veryEven {
+	if rates := rises(t, y); rates != nil && slices.Min(rates) >= f.veryEven {
 		return f.lessOf, f.lessOdds
 	}
 	return f.ratio, f.odds
@@ -131,35 +134,29 @@ func (w *workspace) quarter(t, y []float64) (low, mean float64) {
 // even reports whether a few points rise evenly: all intervals but a quarter,
 // and the last one, at a third of the mean rate or so.
 func even(t, y []float64) bool {
-	n := len(y)
-	part := few[n-3].even
-	least, rising := risesOf(t, y, part)
-	if least >= part {
-		return true
+	part, rates := few[len(y)-3].even, rises(t, y)
+	enough := 0
+	for _, r := range rates {
+		if r >= part {
+			enough++
+		}
 	}
-	mean := (y[n-1] - y[0]) / (t[n-1] - t[0])
-	last := (y[n-1] - y[n-2]) / (t[n-1] - t[n-2])
-	return mean > 0 && last >= part*mean && rising >= n-1-(n-1)/4
+	return rates != nil && rates[len(rates)-1] >= part && enough >= len(rates)-len(rates)/4
 }
 
-// risesOf returns the least rate of an interval as a part of the mean rate,
-// and how many intervals have at least the given part. Minus infinity and none
-// where the last point is not above the first.
-func risesOf(t, y []float64, part float64) (least float64, rising int) {
+// rises returns the rate of every interval as a part of the mean rate; nil where
+// the last point is not above the first.
+func rises(t, y []float64) []float64 {
 	n := len(y)
 	mean := (y[n-1] - y[0]) / (t[n-1] - t[0])
 	if mean <= 0 {
-		return minusInf, 0
+		return nil
 	}
-	least = math.Inf(1)
-	for i := 1; i < n; i++ {
-		rate := (y[i] - y[i-1]) / (t[i] - t[i-1])
-		least = min(least, rate/mean)
-		if rate >= part*mean {
-			rising++
-		}
+	out := make([]float64, n-1)
+	for i := range out {
+		out[i] = (y[i+1] - y[i]) / (t[i+1] - t[i]) / mean
 	}
-	return least, rising
+	return out
 }
 
 // ratio is how many times the first value the last one is, with one added

@@ -249,23 +249,19 @@ func shapes(x []float64, span float64) []shape {
 	}
 	if n >= secondWarmN {
 		// A second cache that warms up when its feature is first used.
-		cs := changePoints(x, 0.15, 0.6, 4)
-		for i := range secondWarmUps {
-			if len(cs) < secondWarmUps {
-				break
-			}
-			c := cs[i*(len(cs)-1)/(secondWarmUps-1)]
-			for k := range latePairs {
-				out = append(out, twoWarmUps(c, k))
+		if cs := thinned(changePoints(x, 0.15, 0.6, 4), secondWarmUps); len(cs) == secondWarmUps {
+			for _, c := range cs {
+				for k := range latePairs {
+					out = append(out, twoWarmUps(c, k))
+				}
 			}
 		}
 		for k := latePairs; k < len(warmUpPairs); k++ {
 			out = append(out, twoWarmUps(0, k))
 		}
-		cs = changePoints(x, 0.35, 0.75, 4)
-		for i := range min(secondWarmUps, len(cs)) {
+		for _, c := range thinned(changePoints(x, 0.35, 0.75, 4), secondWarmUps) {
 			for k := range fallTimes {
-				out = append(out, fellAndRose(cs[i*(len(cs)-1)/max(1, min(secondWarmUps, len(cs))-1)], k))
+				out = append(out, fellAndRose(c, k))
 			}
 		}
 	}
@@ -305,12 +301,18 @@ func changePoints(x []float64, lo, hi float64, after int) []float64 {
 			all = append(all, c)
 		}
 	}
-	if len(all) <= maxChangePoints {
+	return thinned(all, maxChangePoints)
+}
+
+// thinned returns an even selection of n of the values, all where there are no
+// more.
+func thinned(all []float64, n int) []float64 {
+	if len(all) <= n {
 		return all
 	}
-	out := make([]float64, maxChangePoints)
+	out := make([]float64, n)
 	for i := range out {
-		out[i] = all[i*(len(all)-1)/(maxChangePoints-1)]
+		out[i] = all[i*(len(all)-1)/(n-1)]
 	}
 	return out
 }
