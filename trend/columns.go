@@ -133,7 +133,7 @@ func newPlan(t []float64) *plan {
 	}
 	p.first = rows
 	for _, phi := range remlGrid {
-		p.lines = append(p.lines, p.newLine(phi))
+		p.lines = append(p.lines, newLine(t, phi))
 	}
 	p.tails = make([]atomic.Pointer[plan], n)
 	return p
@@ -153,7 +153,7 @@ func (p *plan) from(i int, t []float64) *plan {
 	if tail == nil {
 		tail = &plan{n: p.n - i}
 		for _, phi := range remlGrid {
-			tail.lines = append(tail.lines, tailLine(t[i:], phi))
+			tail.lines = append(tail.lines, newLine(t[i:], phi))
 		}
 		p.tails[i].Store(tail) // another worker's would be the same
 	}

@@ -238,18 +238,8 @@ type linePlan struct {
 	logDet             float64
 }
 
-func (p *plan) newLine(phi float64) linePlan {
-	noise := p.newNoise(phi)
-	l := linePlan{a: noise.a, d: noise.d, logDet: noise.logDet}
-	l.u = noise.whiten(sample(func(float64) float64 { return 1 }, p.x), nil)
-	l.x = noise.whiten(sample(func(x float64) float64 { return x * p.span }, p.x), nil)
-	l.s11, l.s1x, l.sxx = dot(l.u, l.u), dot(l.u, l.x), dot(l.x, l.x)
-	l.det = l.s11*l.sxx - l.s1x*l.s1x
-	return l
-}
-
-// tailLine is that of the times t, with their own mean gap.
-func tailLine(t []float64, phi float64) linePlan {
+// newLine is that of the times t, phi per mean gap.
+func newLine(t []float64, phi float64) linePlan {
 	n := len(t)
 	l := linePlan{a: make([]float64, n), d: make([]float64, n), u: make([]float64, n), x: make([]float64, n)}
 	l.d[0], l.u[0] = 1, 1
