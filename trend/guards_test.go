@@ -246,17 +246,19 @@ func TestFewPoints(t *testing.T) {
 		name  string
 		t, y  []float64
 		ratio float64
+		odds  float64
 		toEnd bool
 	}{
-		{"three in a line", []float64{0, 5, 10}, []float64{10, 35, 60}, 4, true},
-		{"three, slowing", []float64{0, 5, 10}, []float64{10, 42, 60}, 5, true},
-		{"three, the second early", []float64{0, 2, 10}, []float64{10, 20, 60}, 4, false},
-		{"five in a line", []float64{0, 1, 2, 3, 4}, []float64{10, 13, 16, 19, 22}, 1.8, true},
-		{"five with a pause", []float64{0, 1, 2, 3, 4}, []float64{10, 13, 13, 19, 22}, 2, true},
-		{"seven", []float64{0, 1, 2, 3, 4, 5, 6}, []float64{10, 11, 13, 14, 15, 18, 19}, 1.5, true},
+		{"three in a line", []float64{0, 5, 10}, []float64{10, 35, 60}, 4, 4, true},
+		{"three, slowing", []float64{0, 5, 10}, []float64{10, 42, 60}, 5, 4, true},
+		{"three, the second early", []float64{0, 2, 10}, []float64{10, 20, 60}, 4, 4, false},
+		{"five in a line", []float64{0, 1, 2, 3, 4}, []float64{10, 13, 16, 19, 22}, 1.8, 2.5, true},
+		{"five with a pause", []float64{0, 1, 2, 3, 4}, []float64{10, 13, 13, 19, 22}, 2, 5, true},
+		{"seven", []float64{0, 1, 2, 3, 4, 5, 6}, []float64{10, 11, 13, 14, 15, 18, 19}, 1.5, 4, true},
+		{"five that fall", []float64{0, 1, 2, 3, 4}, []float64{22, 19, 16, 13, 10}, 2, 5, true},
 	} {
-		if got, _ := few[len(c.y)-3].asked(c.t, c.y); got != c.ratio {
-			t.Errorf("%s: ratio %v, want %v", c.name, got, c.ratio)
+		if ratio, odds := few[len(c.y)-3].asked(c.t, c.y); ratio != c.ratio || odds != c.odds {
+			t.Errorf("%s: ratio %v and log odds %v, want %v and %v", c.name, ratio, odds, c.ratio, c.odds)
 		}
 		if got := seenToTheEnd(c.t); got != c.toEnd {
 			t.Errorf("%s: seen to the end: %v", c.name, got)

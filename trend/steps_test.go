@@ -243,9 +243,9 @@ func TestWhitenedLevelsAgainstLeastSquares(t *testing.T) {
 }
 
 func TestStepwise(t *testing.T) {
-	x := make([]float64, 20)
+	x := make([]float64, 101)
 	for i := range x {
-		x[i] = float64(i) / 19
+		x[i] = float64(i) / 100
 	}
 	for _, c := range []struct {
 		name   string
@@ -253,11 +253,14 @@ func TestStepwise(t *testing.T) {
 		levels []float64
 		want   bool
 	}{
-		{"rises four times", []int{0, 4, 8, 12, 16}, []float64{1, 2, 3, 4, 5}, true},
-		{"rises twice", []int{0, 6, 14}, []float64{1, 2, 3}, false},
-		{"stops in the middle", []int{0, 2, 4, 6}, []float64{1, 2, 3, 4}, false},
-		{"falls back", []int{0, 4, 8, 12, 16}, []float64{1, 2, 1, 2, 3}, false},
-		{"tiny rises", []int{0, 4, 8, 16}, []float64{1, 1.01, 1.02, 3}, false},
+		{"rises four times", []int{0, 20, 40, 60, 80}, []float64{1, 2, 3, 4, 5}, true},
+		{"rises twice", []int{0, 30, 70}, []float64{1, 2, 3}, false},
+		{"stops in the middle", []int{0, 40, 45, 50}, []float64{1, 2, 3, 4}, false},
+		{"falls back", []int{0, 20, 40, 60, 80}, []float64{1, 2, 1, 2, 3}, false},
+		{"tiny rises", []int{0, 20, 40, 80}, []float64{1, 1.01, 1.02, 3}, false},
+		{"most of it at the start, as the greatest load so far", []int{0, 5, 30, 80}, []float64{1, 8, 9, 10}, false},
+		{"the same rises the other way round", []int{0, 5, 30, 80}, []float64{1, 2, 3, 10}, true},
+		{"two rises, one of them seen halfway", []int{0, 40, 70, 72}, []float64{1, 2, 2.5, 3}, false},
 	} {
 		p := partition{starts: c.starts, levels: c.levels}
 		if got := p.stepwise(x); got != c.want {
