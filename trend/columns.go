@@ -24,7 +24,7 @@ type plan struct {
 	fits   []fit
 	byKind [numModels][]int // places in fits of each model
 	first  int              // rows of the matrix
-	lines  []linePlan       // by remlGrid
+	lines  []linePlan       // by lineCoefficients.phi
 	lnN    float64
 
 	fineMu sync.Mutex
@@ -132,7 +132,7 @@ func newPlan(t []float64) *plan {
 		p.fits = append(p.fits, f)
 	}
 	p.first = rows
-	for _, phi := range remlGrid {
+	for _, phi := range lineCoefficients.phi {
 		p.lines = append(p.lines, newLine(t, phi))
 	}
 	p.tails = make([]atomic.Pointer[plan], n)
@@ -152,7 +152,7 @@ func (p *plan) from(i int, t []float64) *plan {
 	tail := p.tails[i].Load()
 	if tail == nil {
 		tail = &plan{n: p.n - i}
-		for _, phi := range remlGrid {
+		for _, phi := range lineCoefficients.phi {
 			tail.lines = append(tail.lines, newLine(t[i:], phi))
 		}
 		p.tails[i].Store(tail) // another worker's would be the same

@@ -189,11 +189,11 @@ func (w *workspace) activeSlope(r *lifeJudgement, confidence float64) slopes {
 	}
 	switch best := r.ev.best(model.growing); {
 	case len(r.freed) > 0:
-		if m, degrees, ok := r.plan.jointLine(r.y, r.plan.stepColumns(r.freed)); ok {
+		if m, degrees, ok := r.plan.jointLine(r.y, r.plan.stepColumns(r.freed), confidence); ok {
 			joint(m, degrees)
 		}
 	case by == mWarmLinear:
-		if m, tau, degrees, ok := r.plan.warmLine(r.y, r.ev.theta[mWarmLinear]); ok {
+		if m, tau, degrees, ok := r.plan.warmLine(r.y, r.ev.theta[mWarmLinear], confidence); ok {
 			s.jointWarmUp, s.warmUpTau = true, tau*r.plan.span
 			joint(m, degrees)
 		}
@@ -202,7 +202,7 @@ func (w *workspace) activeSlope(r *lifeJudgement, confidence float64) slopes {
 		for _, c := range waves(r.ev.theta[best]) {
 			columns = append(columns, sample(c, r.plan.x))
 		}
-		if m, degrees, ok := r.plan.jointLine(r.y, columns); ok {
+		if m, degrees, ok := r.plan.jointLine(r.y, columns, confidence); ok {
 			joint(m, degrees)
 		}
 	}

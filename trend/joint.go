@@ -4,17 +4,17 @@ import "math"
 
 // jointLine is the slope of a line estimated together with other columns, under
 // AR(1) noise averaged over its coefficient by restricted likelihood, as in
-// averageLine. The result is per second; ok is false where too few points are
+// coefficients.average. The result is per second; ok is false where too few points are
 // left or the columns cannot be told apart.
-func (p *plan) jointLine(y []float64, others [][]float64) (m arMixture, degrees int, ok bool) {
+func (p *plan) jointLine(y []float64, others [][]float64, confidence float64) (m arMixture, degrees int, ok bool) {
 	k := len(others) + 2
 	degrees = p.n - k
 	if degrees < 1 {
 		return m, 0, false
 	}
-	ok = true
 	rows := make([][]float64, k) // the line first
-	fit := func(i int) lineFit {
+	fits := make([]lineFit, len(lineCoefficients.phi))
+	for i, phi := range lineCoefficients.phi {
 		l := &p.lines[i]
 		noise := noisePlan{a: l.a, d: l.d}
 		rows[0], rows[1] = l.x, l.u
@@ -24,24 +24,16 @@ func (p *plan) jointLine(y []float64, others [][]float64) (m arMixture, degrees 
 		yw := noise.whiten(y, nil)
 		inverse, coef, rss, solved := normalEquations(rows, yw)
 		if !solved || inverse[0][0] <= 0 {
-			ok = false
-			return lineFit{}
+			return m, 0, false
 		}
 		variance := max(rss/float64(degrees)*inverse[0][0], sandwich(rows, inverse, coef, yw, 0))
-		f := lineFit{phi: remlGrid[i], slope: coef[0], se: math.Sqrt(variance)}
+		f := lineFit{phi: phi, slope: coef[0], se: math.Sqrt(variance)}
 		if rss > 0 {
 			f.logLik = -0.5 * (float64(degrees)*math.Log(rss) + l.logDet + logDet(inverse))
 		}
-		return f
+		fits[i] = f
 	}
-	fits := make([]lineFit, len(remlGrid))
-	for i := range remlGrid {
-		if fits[i] = fit(i); !ok {
-			return m, 0, false
-		}
-	}
-	i := -1
-	m = averageLines(func(float64) lineFit { i++; return fits[i] })
+	m = lineCoefficients.average(fits, degrees, confidence)
 	return m, degrees, finite(m.slope) && finite(m.se)
 }
 

@@ -155,7 +155,7 @@ func TestTailLines(t *testing.T) {
 	for _, i := range []int{1, 9, 22} {
 		for range 2 { // made, and kept
 			tail := p.from(i, x)
-			for _, phi := range remlGrid {
+			for _, phi := range lineCoefficients.phi {
 				if got, want := tail.arLine(y[i:], phi), arLine(x[i:], y[i:], phi); got != want {
 					t.Errorf("from %d, phi %v: %+v, want %+v", i, phi, got, want)
 				}

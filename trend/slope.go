@@ -229,8 +229,6 @@ func arLine(t, y []float64, phi float64) lineFit {
 	return f
 }
 
-var remlGrid = []float64{0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98}
-
 // linePlan is what arLine needs to know of the times, for one coefficient.
 type linePlan struct {
 	a, d, u, x         []float64 // whitening, whitened constant and times after the first
@@ -264,7 +262,7 @@ func newLine(t []float64, phi float64) linePlan {
 
 // arLine is the same as the function of that name, on all points of the plan.
 func (p *plan) arLine(y []float64, phi float64) lineFit {
-	l := &p.lines[slices.Index(remlGrid, phi)]
+	l := &p.lines[slices.Index(lineCoefficients.phi, phi)]
 	f := lineFit{phi: phi}
 	if l.det <= 0 {
 		return f
@@ -288,70 +286,13 @@ func (p *plan) arLine(y []float64, phi float64) lineFit {
 	return f
 }
 
-// phiPrior is the weight of each place of remlGrid before the points are seen:
-// the width of its cell under the density 1/sqrt(1-phi^2), the reference prior
-// of a stationary AR(1) (Berger and Yang 1994), which makes up for the
-// estimate's pull to zero.
-var phiPrior = func() []float64 {
-	out := make([]float64, len(remlGrid))
-	for i := range out {
-		lo, hi := 0.0, 1.0
-		if i > 0 {
-			lo = (remlGrid[i-1] + remlGrid[i]) / 2
-		}
-		if i < len(remlGrid)-1 {
-			hi = (remlGrid[i] + remlGrid[i+1]) / 2
-		}
-		out[i] = math.Asin(hi) - math.Asin(lo)
-	}
-	return out
-}()
-
-// arMixture is the line under AR(1) noise averaged over its coefficient.
-type arMixture struct {
-	slope float64
-	se    float64 // spread within and between the coefficients
-	phi   float64 // mean coefficient
-	best  lineFit
-}
-
-// averageLine weighs the arLines of every coefficient by their restricted
-// likelihood. The most likely coefficient alone would be too small in short
-// series, and the interval with it: what remains possible must widen it.
-func averageLine(t, y []float64) arMixture {
-	return averageLines(func(phi float64) lineFit { return arLine(t, y, phi) })
-}
-
-// averageLines does so for the lines that fit returns for each coefficient.
-func averageLines(fit func(phi float64) lineFit) arMixture {
-	var fits [16]lineFit
-	top := minusInf
-	for i, phi := range remlGrid {
+// averageLine is the line under AR(1) noise averaged over its coefficient.
+func averageLine(fit func(phi float64) lineFit, degrees int, confidence float64) arMixture {
+	var fits [maxCoefficients]lineFit
+	for i, phi := range lineCoefficients.phi {
 		fits[i] = fit(phi)
-		top = max(top, fits[i].logLik)
 	}
-	var m arMixture
-	total := 0.0
-	for i := range remlGrid {
-		f := &fits[i]
-		if f.logLik == top {
-			m.best = *f
-		}
-		w := math.Exp(f.logLik-top) * phiPrior[i]
-		total += w
-		m.slope += w * f.slope
-		m.phi += w * f.phi
-	}
-	m.slope /= total
-	m.phi /= total
-	v := 0.0
-	for i := range remlGrid {
-		f := &fits[i]
-		d := f.slope - m.slope
-		v += math.Exp(f.logLik-top) * phiPrior[i] / total * (f.se*f.se + d*d)
-	}
-	m.se = math.Sqrt(v)
-	return m
+	return lineCoefficients.average(fits[:len(lineCoefficients.phi)], degrees, confidence)
 }
 
 // slopes is every slope of one stretch of points, per second.
@@ -391,11 +332,11 @@ func (w *workspace) slopeOf(whole *plan, t, y []float64, confidence float64) slo
 		s.standardErr = s.ols.se
 		s.low, s.high = s.ols.slope-q*s.ols.se, s.ols.slope+q*s.ols.se
 	} else {
+		fit := func(phi float64) lineFit { return arLine(t, y, phi) }
 		if whole != nil {
-			s.ar = averageLines(func(phi float64) lineFit { return whole.arLine(y, phi) })
-		} else {
-			s.ar = averageLine(t, y)
+			fit = func(phi float64) lineFit { return whole.arLine(y, phi) }
 		}
+		s.ar = averageLine(fit, n-2, confidence)
 		s.standardErr = s.ar.se
 		if n >= manyModels {
 			s.neweyWest = neweyWest(t, y, s.ols, neweyWestLag(n))

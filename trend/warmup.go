@@ -9,20 +9,17 @@ import "math"
 // For each noise coefficient the time constant is the one of least residuals;
 // the derivative by it joins the columns, so that its uncertainty widens the
 // interval. The coefficients are averaged by restricted likelihood, as in
-// averageLine. The result is per second; ok is false where the columns cannot
+// coefficients.average. The result is per second; ok is false where the columns cannot
 // be told apart.
-func (p *plan) warmLine(y []float64, tau0 float64) (m arMixture, tau float64, degrees int, ok bool) {
-	type fitted struct {
-		slope, se, logLik, tau, phi float64
-	}
-	var fits []fitted
+func (p *plan) warmLine(y []float64, tau0, confidence float64) (m arMixture, tau float64, degrees int, ok bool) {
+	fits := make([]lineFit, len(warmCoefficients.phi))
 	top := minusInf
 	ones := sample(func(float64) float64 { return 1 }, p.x)
 	degrees = p.n - 4
 	if degrees < 1 {
 		return m, 0, 0, false
 	}
-	for _, phi := range []float64{0, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95} {
+	for i, phi := range warmCoefficients.phi {
 		noise := p.newNoise(phi)
 		yw := noise.whiten(y, nil)
 		one, x := noise.whiten(ones, nil), noise.whiten(p.x, nil)
@@ -40,47 +37,34 @@ func (p *plan) warmLine(y []float64, tau0 float64) (m arMixture, tau float64, de
 		columns := [][]float64{one, noise.whiten(sample(saturation(t), p.x), nil), x, noise.whiten(sample(derivative, p.x), nil)}
 		inverse, coef, rss, ok := normalEquations(columns[:3], yw)
 		if !ok {
+			fits[i] = lineFit{phi: phi, logLik: minusInf}
 			continue
 		}
 		// The derivative enters scaled by the fitted height of the curve.
-		for i := range columns[3] {
-			columns[3][i] *= coef[1]
+		for r := range columns[3] {
+			columns[3][r] *= coef[1]
 		}
 		if full, _, _, ok := normalEquations(columns, yw); ok {
 			inverse = full
 		}
 		variance := max(rss/float64(degrees)*inverse[2][2], sandwich(columns, inverse, coef, yw, 2))
-		f := fitted{slope: coef[2], se: math.Sqrt(max(0, variance)), tau: t, phi: phi}
+		f := lineFit{phi: phi, slope: coef[2] / p.span, se: math.Sqrt(max(0, variance)) / p.span}
 		if rss > 0 && inverse[2][2] > 0 {
 			f.logLik = -0.5 * (float64(degrees)*math.Log(rss) + noise.logDet - math.Log(inverse[2][2]))
 		}
-		top = max(top, f.logLik)
-		fits = append(fits, f)
-	}
-	if len(fits) == 0 {
-		return m, 0, 0, false
-	}
-	total, v := 0.0, 0.0
-	for _, f := range fits {
-		w := math.Exp(f.logLik - top)
-		total += w
-		m.slope += w * f.slope
-		m.phi += w * f.phi
-		if f.logLik == top {
-			tau = f.tau
-			m.best = lineFit{phi: f.phi, slope: f.slope / p.span, se: f.se / p.span}
+		if fits[i] = f; f.logLik > top {
+			top, tau = f.logLik, t
 		}
 	}
-	m.slope /= total
-	m.phi /= total
-	for _, f := range fits {
-		d := f.slope - m.slope
-		v += math.Exp(f.logLik-top) / total * (f.se*f.se + d*d)
+	if top == minusInf {
+		return m, 0, 0, false
 	}
-	m.slope /= p.span
-	m.se = math.Sqrt(v) / p.span
+	m = warmCoefficients.average(fits, degrees, confidence)
 	return m, tau, degrees, finite(m.slope) && finite(m.se)
 }
+
+// warmCoefficients are fewer: a time constant is looked for under each.
+var warmCoefficients = newCoefficients(0, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95)
 
 // sandwich is the variance of the i-th coefficient for unequal noise (White
 // 1980, with the factor n/(n-k)): counts scatter more where they are greater,

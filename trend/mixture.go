@@ -1,0 +1,167 @@
+package trend
+
+import (
+	"math"
+	"sync"
+
+	"gonum.org/v1/gonum/stat/distuv"
+)
+
+// randomWalk is the coefficient per mean gap that stands for noise that adds
+// up and never comes back: its memory is longer than any window.
+const randomWalk = 0.999
+
+// noiseMix is how likely the kinds of noise are before the points are seen.
+// Each is a cause of its own: counts that scatter one by one, loads and pools
+// that wander about a level, and queues that grow by what comes and shrink by
+// what goes. One smooth prior over the coefficient of autocorrelation would
+// have next to nothing for the first and the last, and intervals twice as wide
+// as need be under the first and too narrow by half under the last.
+const (
+	mixIndependent = 0.5
+	mixWandering   = 0.3
+	mixWalk        = 0.2
+)
+
+// coefficients are the places where noise that wanders is fitted, and their
+// weight before the points are seen.
+type coefficients struct {
+	phi    []float64 // ascending from 0; the last is randomWalk
+	weight []float64
+}
+
+// newCoefficients weighs each place by the width of its cell under the density
+// 1/sqrt(1-phi^2), the reference prior of a stationary AR(1) (Berger and Yang
+// 1994), which makes up for the estimate's pull to zero; and the first and the
+// last as the kinds of noise that they stand for.
+func newCoefficients(phi ...float64) coefficients {
+	n := len(phi)
+	c := coefficients{append(phi, randomWalk), make([]float64, n+1)}
+	for i := range phi {
+		lo, hi := 0.0, 1.0
+		if i > 0 {
+			lo = (phi[i-1] + phi[i]) / 2
+		}
+		if i < n-1 {
+			hi = (phi[i] + phi[i+1]) / 2
+		}
+		c.weight[i] = mixWandering * (math.Asin(hi) - math.Asin(lo)) / (math.Pi / 2)
+	}
+	c.weight[0] += mixIndependent
+	c.weight[n] = mixWalk
+	return c
+}
+
+var lineCoefficients = newCoefficients(0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
+
+// arMixture is a slope averaged over the coefficient of AR(1) noise.
+type arMixture struct {
+	slope float64
+	se    float64 // half of the interval, in quantiles of Student's distribution
+	phi   float64 // mean coefficient
+	best  lineFit
+}
+
+// average weighs the fits, one for each coefficient, by their restricted
+// likelihood. The most likely coefficient alone would be too small in short
+// series, and the interval with it: what remains possible must widen it. The
+// interval leaves the part 1-confidence of the mixture of Student's
+// distributions outside.
+func (c *coefficients) average(fits []lineFit, degrees int, confidence float64) arMixture {
+	top := minusInf
+	for i := range fits {
+		top = max(top, fits[i].logLik)
+	}
+	var m arMixture
+	var weights [maxCoefficients]float64
+	total := 0.0
+	for i := range fits {
+		f := &fits[i]
+		if f.logLik == top {
+			m.best = *f
+		}
+		w := math.Exp(f.logLik-top) * c.weight[i]
+		weights[i] = w
+		total += w
+		m.slope += w * f.slope
+		m.phi += w * f.phi
+	}
+	m.slope /= total
+	m.phi /= total
+	var parts [maxCoefficients]part
+	k, reach := 0, 0.0
+	q := studentQuantile(confidence, degrees)
+	for i := range fits {
+		w := weights[i] / total
+		if w < 1e-7 {
+			continue
+		}
+		parts[k] = part{w, math.Abs(fits[i].slope - m.slope), fits[i].se}
+		reach = max(reach, parts[k].off+q*parts[k].se)
+		k++
+	}
+	m.se = halfOf(parts[:k], tailOf(degrees), 1-confidence, reach) / q
+	return m
+}
+
+const maxCoefficients = 16
+
+// part is Student's distribution around a place off the middle, se wide.
+type part struct{ weight, off, se float64 }
+
+// halfOf returns the half width around the middle outside of which lies the
+// part beyond of the mixture. It is at most reach.
+func halfOf(parts []part, tail *studentTail, beyond, reach float64) float64 {
+	lo, hi := 0.0, reach
+	for range 36 {
+		half := (lo + hi) / 2
+		outside := 0.0
+		for _, p := range parts {
+			switch {
+			case p.se > 0:
+				outside += p.weight * (tail.above((half-p.off)/p.se) + tail.above((half+p.off)/p.se))
+			case p.off > half:
+				outside += p.weight
+			}
+		}
+		if outside > beyond {
+			lo = half
+		} else {
+			hi = half
+		}
+	}
+	return hi
+}
+
+// studentTail is a table of the part of Student's distribution above t, evenly
+// in t/(t+2). Between its places it is straight, which is right to 1e-6.
+type studentTail [1025]float64
+
+var tails sync.Map // of degrees
+
+func tailOf(degrees int) *studentTail {
+	degrees = max(1, degrees)
+	if t, ok := tails.Load(degrees); ok {
+		return t.(*studentTail)
+	}
+	d := distuv.StudentsT{Mu: 0, Sigma: 1, Nu: float64(degrees)}
+	var t studentTail
+	for i := range len(t) - 1 {
+		u := float64(i) / float64(len(t)-1)
+		t[i] = d.Survival(2 * u / (1 - u))
+	}
+	tails.Store(degrees, &t)
+	return &t
+}
+
+func (s *studentTail) above(t float64) float64 {
+	if t < 0 {
+		return 1 - s.above(-t)
+	}
+	at := t / (t + 2) * float64(len(s)-1)
+	i := int(at)
+	if i >= len(s)-1 {
+		return 0
+	}
+	return s[i] + (at-float64(i))*(s[i+1]-s[i])
+}
