@@ -1,6 +1,7 @@
 package trend
 
 import (
+	"cmp"
 	"math"
 	"slices"
 
@@ -23,6 +24,9 @@ const (
 	// dropsAlike is by what part of their mean the heights of drops, and the
 	// times between them, scatter at most, that are collections of garbage.
 	dropsAlike = 0.35
+	// oneCollection is what part of the usual distance two drops are apart that
+	// were one collection, and of the greatest height one has that was none.
+	oneCollection = 0.33
 )
 
 // freedAt returns the first points after each drop of the line with drops
@@ -228,24 +232,48 @@ func mostlyRises(y []float64) bool {
 // smoothed is over how many points of n falls are compared.
 func smoothed(n int) int { return max(1, (n+8)/16) }
 
+// teeth returns the heights of the drops and the parts of the window between
+// them as collections of garbage have them: a collection that was seen halfway
+// is two drops side by side, and what wanders may look like one more, small,
+// drop.
+func (p *plan) teeth(at []int, drops []float64) (heights, gaps []float64) {
+	order := make([]int, len(at))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(i, j int) int { return cmp.Compare(at[i], at[j]) })
+	usual := (p.x[at[order[len(at)-1]]] - p.x[at[order[0]]]) / float64(len(at))
+	var places []float64
+	for _, i := range order {
+		if x, k := p.x[at[i]], len(places)-1; k < 0 || x-places[k] > oneCollection*usual {
+			places, heights = append(places, x), append(heights, drops[i])
+		} else {
+			heights[k] += drops[i]
+		}
+	}
+	most := slices.Min(heights)
+	kept := 0
+	for i, h := range heights {
+		if h < oneCollection*most {
+			heights[kept], places[kept] = h, places[i]
+			kept++
+		}
+	}
+	heights, places = heights[:kept], places[:kept]
+	for i := 1; i < kept; i++ {
+		gaps = append(gaps, places[i]-places[i-1])
+	}
+	return heights, gaps
+}
+
 // alike reports whether there are several values that scatter little around
-// their mean: heights of teeth, and times from one collection to the next.
+// their mean.
 func alike(v []float64) bool {
 	if len(v) < 2 {
 		return false
 	}
 	mean, sd := stat.MeanStdDev(v, nil)
 	return sd < dropsAlike*math.Abs(mean)
-}
-
-// gaps are the parts of the window between points.
-func (p *plan) gaps(at []int) []float64 {
-	at = slices.Sorted(slices.Values(at))
-	var out []float64
-	for i := 1; i < len(at); i++ {
-		out = append(out, p.x[at[i]]-p.x[at[i-1]])
-	}
-	return out
 }
 
 // onlyDrops reports whether the least-squares line with steps at these points
@@ -256,7 +284,7 @@ func (p *plan) onlyDrops(y []float64, at []int) bool {
 	if !ok || coef[1] <= 0 {
 		return false
 	}
-	if alike(coef[2:]) && alike(p.gaps(at)) {
+	if heights, gaps := p.teeth(at, coef[2:]); alike(heights) && alike(gaps) {
 		return false // a leak under teeth: what grows is the floor
 	}
 	lost, least := 0.0, math.Inf(1)
