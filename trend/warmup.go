@@ -50,7 +50,7 @@ func (p *plan) warmLine(y []float64, tau0, confidence float64) (m arMixture, tau
 		variance := max(rss/float64(degrees)*inverse[2][2], sandwich(columns, inverse, coef, yw, 2))
 		f := lineFit{phi: phi, slope: coef[2] / p.span, se: math.Sqrt(max(0, variance)) / p.span}
 		if rss > 0 && inverse[2][2] > 0 {
-			f.logLik = -0.5 * (float64(degrees)*math.Log(rss) + noise.logDet - math.Log(inverse[2][2]))
+			f.logLik = -0.5 * (float64(degrees)*math.Log(rss) + noise.logDet + logDet(inverse))
 		}
 		if fits[i] = f; f.logLik > top {
 			top, tau = f.logLik, t
