@@ -28,6 +28,7 @@ type lifeJudgement struct {
 	freed    []int // the first points after a part of the leak was freed
 	fit      fitted
 	slopes   slopes
+	warm     bool // the lives together show a warm-up
 	guard    guard
 	tail     float64 // upper bound of the last third's slope
 	floor    float64
@@ -104,9 +105,36 @@ func (w *workspace) judge(lives []life, tested int, floor, confidence float64) j
 		}
 	}
 	j.odds = min(max(j.odds, -oddsBound), oddsBound)
+	w.shareWarmUp(&j)
 	j.slope = poolSlopes(j.lives)
 	w.decide(&j)
 	return j
+}
+
+// shareWarmUp lets the lives of a process say together that each begins with
+// a warm-up: one life alone may have too few points to show it, and a warm-up
+// that is not taken out makes the slope of every life too steep.
+func (w *workspace) shareWarmUp(j *judgement) {
+	if len(j.lives) < 2 {
+		return
+	}
+	shown := 0.0
+	for i := range j.lives {
+		e := &j.lives[i].ev
+		if d := e.lnZ[mWarmLinear] - e.lnZ[mLinear]; finite(d) {
+			shown += d
+		}
+	}
+	if shown <= clearly {
+		return
+	}
+	for i := range j.lives {
+		l := &j.lives[i]
+		if _, by := l.activeFrom(); by == mLinear && len(l.freed) == 0 && finite(l.ev.lnZ[mWarmLinear]) && l.ev.odds > 0 {
+			l.warm = true
+			l.slopes = w.activeSlope(l, j.confidence)
+		}
+	}
 }
 
 func (w *workspace) judgeLife(l life, floor, confidence float64) lifeJudgement {
@@ -151,6 +179,9 @@ func (r *lifeJudgement) activeFrom() (from float64, by model) {
 		return 0, mLinear
 	}
 	best := e.best(model.growing)
+	if r.warm {
+		return min(5*e.theta[mWarmLinear], 0.6), mWarmLinear
+	}
 	if e.lnZ[best] <= e.lnZ[mLinear]+clearly {
 		return 0, mLinear
 	}
@@ -302,11 +333,24 @@ func poolSlopes(lives []lifeJudgement) slopes {
 	out.theilSen = out.value
 	half := 0.0
 	if !exact {
-		half = pooledHalf(weights)
+		half = pooledHalf(lives, weights)
 	}
 	out.low, out.high = out.value-half, out.value+half
 	out.activeGrowth = growth
 	return out
+}
+
+// pooledHalf is half the interval of slopes weighed by inverse variance; the
+// weights, which add up to the last argument, are estimates themselves, for
+// which Meier (1953) widens it.
+func pooledHalf(lives []lifeJudgement, weights float64) float64 {
+	wider := 1.0
+	for _, l := range lives {
+		half := (l.slopes.high - l.slopes.low) / 2
+		part := 1 / (half * half) / weights
+		wider += 4 * part * (1 - part) / float64(max(1, l.slopes.degrees))
+	}
+	return math.Sqrt(wider / weights)
 }
 
 // decide turns evidence and guards into the verdict.

@@ -27,6 +27,10 @@ const (
 	// oneCollection is what part of the usual distance two drops are apart that
 	// were one collection, and of the greatest height one has that was none.
 	oneCollection = 0.33
+	// paceApart standard errors and pacePart of it is the slope after the last
+	// drop from that before, where they are two.
+	paceApart = 4
+	pacePart  = 0.2
 )
 
 // freedAt returns the first points after each drop of the line with drops
@@ -72,7 +76,7 @@ func (w *workspace) freedAt(p *plan, ev *evidence, y []float64) []int {
 				return nil
 			}
 		}
-		if z := fit.lnZ(k); z > top && p.onlyDrops(y, at) {
+		if z := fit.lnZ(k); z > top && p.onlyDrops(y, at) && p.onePace(y, at) {
 			top, best = z, slices.Sorted(slices.Values(at))
 		}
 	}
@@ -312,4 +316,26 @@ func (p *plan) onlyDrops(y []float64, at []int) bool {
 		part = dropsPartFew
 	}
 	return lost <= part*coef[1] && least >= dropsStand*other
+}
+
+// onePace reports whether the line rises after the last of the drops as it did
+// between those before. Where it does not, more was freed before than the
+// drops tell, and what counts is how it grows since.
+func (p *plan) onePace(y []float64, at []int) bool {
+	last := slices.Max(at)
+	if last < manyModels || p.n-last < manyModels {
+		return true
+	}
+	since := leastSquares(p.x[last:], y[last:])
+	columns := [][]float64{sample(func(float64) float64 { return 1 }, p.x[:last]), p.x[:last]}
+	for _, c := range p.stepColumns(slices.DeleteFunc(slices.Clone(at), func(i int) bool { return i == last })) {
+		columns = append(columns, c[:last])
+	}
+	inverse, coef, rss, ok := normalEquations(columns, y[:last])
+	if !ok || last <= len(columns) {
+		return true
+	}
+	variance := rss/float64(last-len(columns))*inverse[1][1] + since.se*since.se
+	d := math.Abs(since.slope - coef[1])
+	return d <= paceApart*math.Sqrt(variance) || d <= pacePart*math.Abs(since.slope)
 }

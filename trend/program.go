@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"iter"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -196,7 +195,7 @@ func poolType(w *workspace, used []*analysis, at []int, tested int, confidence f
 	beside := make([]lifeJudgement, len(other))
 	for k, l := range other {
 		y, _ := clip(l.s.t, l.s.reduce(l.y, nil), nil)
-		beside[k] = lifeJudgement{plan: l.s.plan, t: l.s.t, y: y, ev: j.lives[k].ev, freed: j.lives[k].freed}
+		beside[k] = lifeJudgement{plan: l.s.plan, t: l.s.t, y: y, ev: j.lives[k].ev, freed: j.lives[k].freed, warm: j.lives[k].warm}
 		beside[k].slopes = w.activeSlope(&beside[k], confidence)
 	}
 	pooled := poolSlopes(beside)
@@ -311,6 +310,3 @@ func ownShow(k, runs int) string {
 }
 
 func orUnnamed(name string) string { return cmp.Or(strings.TrimSpace(name), "the program") }
-
-// pooledHalf is half the interval of slopes weighed by inverse variance.
-func pooledHalf(weights float64) float64 { return 1 / math.Sqrt(weights) }
