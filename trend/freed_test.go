@@ -69,3 +69,52 @@ func TestOnlyDrops(t *testing.T) {
 		}
 	}
 }
+
+// TestTeeth: collections that were seen halfway, and a small fall that is
+// none, do not hide that the others come evenly and alike.
+func TestTeeth(t *testing.T) {
+	x, _ := ladder(101, func(float64) float64 { return 0 })
+	p := newPlan(x)
+	for _, c := range []struct {
+		name  string
+		at    []int
+		drops []float64
+		even  bool
+	}{
+		{"even", []int{20, 40, 60, 80}, []float64{-100, -100, -100, -100}, true},
+		{"one was seen halfway", []int{20, 40, 41, 60, 80}, []float64{-100, -30, -70, -100, -100}, true},
+		{"found in another order", []int{60, 41, 20, 80, 40}, []float64{-100, -70, -100, -100, -30}, true},
+		{"a small one more", []int{20, 40, 50, 60, 80}, []float64{-100, -100, -20, -100, -100}, true},
+		{"at any time", []int{10, 40, 45, 90}, []float64{-100, -100, -100, -100}, false},
+		{"of any height", []int{20, 40, 60, 80}, []float64{-300, -110, -120, -400}, false},
+		{"two only", []int{30, 60}, []float64{-100, -100}, false},
+	} {
+		heights, gaps := p.teeth(c.at, c.drops)
+		if got := alike(heights) && alike(gaps); got != c.even {
+			t.Errorf("%s: %v, heights %v, gaps %v", c.name, got, heights, gaps)
+		}
+	}
+}
+
+// TestOnePace: a line that rises faster after the last drop than between those
+// before is not one line with drops.
+func TestOnePace(t *testing.T) {
+	at := []int{31, 51}
+	for _, c := range []struct {
+		name         string
+		before, then float64
+		want         bool
+	}{
+		{"as fast", 1000, 1000, true},
+		{"nearly", 1000, 1150, true},
+		{"twice as fast", 1000, 2000, false},
+		{"half as fast", 1000, 500, false},
+	} {
+		x, y := ladder(101, func(x float64) float64 {
+			return math.Round(100 + c.before*min(x, 0.505) + c.then*max(0, x-0.505) - 200*stepAt(0.305)(x) - 200*stepAt(0.505)(x) + 3*math.Sin(70*x))
+		})
+		if got := newPlan(x).onePace(y, at); got != c.want {
+			t.Errorf("%s: %v", c.name, got)
+		}
+	}
+}

@@ -230,12 +230,39 @@ func TestRestartsAddUp(t *testing.T) {
 	if !near(two.odds, 2*one.odds, 1e-9) {
 		t.Errorf("log odds %v, of two lives %v", one.odds, two.odds)
 	}
-	if a, b := one.slope.high-one.slope.low, two.slope.high-two.slope.low; !near(b, a/math.Sqrt2, 1e-6) {
+	// Half of the variance, and Meier's factor 1 + 4(1/2 1/2 + 1/2 1/2)/8.
+	if a, b := one.slope.high-one.slope.low, two.slope.high-two.slope.low; !near(b, a/math.Sqrt2*math.Sqrt(1.25), 1e-6) {
 		t.Errorf("interval %v, of two lives %v", a, b)
 	}
 	short := life{s: newSampling(x[:2]), y: y[:2]}
 	if three := w.judge([]life{short, l}, 1, minObjects, 0.95); !near(three.odds, one.odds, 1e-9) || len(three.lives) != 1 {
 		t.Errorf("a life of two points counts: %v", three.odds)
+	}
+}
+
+// TestLivesShareTheirWarmUp: what three lives show together, no single one of
+// these does, and without it each slope is too steep.
+func TestLivesShareTheirWarmUp(t *testing.T) {
+	var lives []life
+	for k := range 3 {
+		x, y := ladder(12, func(x float64) float64 {
+			return math.Round(1000 + 4000*x - 400*math.Exp(-x/0.05) + 130*math.Sin(float64(k)+90*x))
+		})
+		lives = append(lives, life{s: newSampling(x), y: y})
+	}
+	w := newWorkspace()
+	const want = 4000.0 / 600
+	j := w.judge(lives, 1, minObjects, 0.95)
+	for i := range lives {
+		if one := w.judge(lives[i:i+1], 1, minObjects, 0.95); one.lives[0].slopes.jointWarmUp {
+			t.Fatalf("life %d shows the warm-up alone", i)
+		}
+		if !j.lives[i].slopes.jointWarmUp {
+			t.Errorf("life %d is a line from the start", i)
+		}
+	}
+	if j.slope.low > want || j.slope.high < want {
+		t.Errorf("%.2f to %.2f a second, want %.2f", j.slope.low, j.slope.high, want)
 	}
 }
 

@@ -14,6 +14,7 @@ func (p *plan) jointLine(y []float64, others [][]float64, confidence float64) (m
 	}
 	rows := make([][]float64, k) // the line first
 	fits := make([]lineFit, len(lineCoefficients.phi))
+	top, scores := minusInf, []float64(nil)
 	for i, phi := range lineCoefficients.phi {
 		l := &p.lines[i]
 		noise := noisePlan{a: l.a, d: l.d}
@@ -26,14 +27,18 @@ func (p *plan) jointLine(y []float64, others [][]float64, confidence float64) (m
 		if !solved || inverse[0][0] <= 0 {
 			return m, 0, false
 		}
-		variance := max(rss/float64(degrees)*inverse[0][0], sandwich(rows, inverse, coef, yw, 0))
+		s := scoresOf(rows, inverse, coef, yw, 0)
+		variance := max(rss/float64(degrees)*inverse[0][0], sandwich(s, k))
 		f := lineFit{phi: phi, slope: coef[0], se: math.Sqrt(variance)}
 		if rss > 0 {
 			f.logLik = -0.5 * (float64(degrees)*math.Log(rss) + l.logDet + logDet(inverse))
 		}
-		fits[i] = f
+		if fits[i] = f; f.logLik > top {
+			top, scores = f.logLik, s
+		}
 	}
 	m = lineCoefficients.average(fits, degrees, confidence)
+	m.longRun(scores, degrees, confidence)
 	return m, degrees, finite(m.slope) && finite(m.se)
 }
 

@@ -4,6 +4,7 @@ import (
 	"math"
 	"sync"
 
+	"gonum.org/v1/gonum/floats"
 	"gonum.org/v1/gonum/stat/distuv"
 )
 
@@ -105,6 +106,61 @@ func (c *coefficients) average(fits []lineFit, degrees int, confidence float64) 
 }
 
 const maxCoefficients = 16
+
+// Constants of the long run.
+const (
+	longRunFrom = 60 // points, below which too few waves fit
+	// ownDegrees is how many degrees of freedom the noise of the model has
+	// beside those of the waves.
+	ownDegrees = 4
+)
+
+// longRun compares the noise that the model of the best coefficient tells with
+// what the slowest waves of the scores show, and makes the interval as much
+// wider or narrower. The scores are what each whitened point adds to the error
+// of the slope.
+//
+// Teeth of garbage, which are evener than noise of any coefficient, have less
+// of slow waves than their autocorrelation lets expect; crowds, and noise that
+// grows, have more. The sum of a few cosines, and Student's quantile for so
+// many, is what Lazarus, Lewis, Stock and Watson (2018) recommend for that,
+// 0.4 n^(2/3) of them; whitening by a model before is due to Andrews and
+// Monahan (1992). As the cosines are few, the model's own noise is part of it.
+func (m *arMixture) longRun(scores []float64, degrees int, confidence float64) {
+	n := len(scores)
+	if n < longRunFrom || m.best.se <= 0 {
+		return
+	}
+	waves := cosines(n)
+	sum := 0.0
+	for _, c := range waves {
+		d := floats.Dot(c, scores)
+		sum += 2 * d * d
+	}
+	k := float64(len(waves))
+	ratio := sum / k / (m.best.se * m.best.se)
+	m.se *= math.Sqrt((ownDegrees+k*ratio)/(ownDegrees+k)) *
+		studentQuantile(confidence, ownDegrees+len(waves)) / studentQuantile(confidence, degrees)
+}
+
+var cosineTables sync.Map // of [][]float64 by the number of points
+
+// cosines are the slowest cosines with a whole number of half waves in n
+// points, each point in the middle of its part.
+func cosines(n int) [][]float64 {
+	if c, ok := cosineTables.Load(n); ok {
+		return c.([][]float64)
+	}
+	c := make([][]float64, int(0.4*math.Pow(float64(n), 2.0/3)))
+	for k := range c {
+		c[k] = make([]float64, n)
+		for i := range n {
+			c[k][i] = math.Cos(math.Pi * float64(k+1) * (float64(i) + 0.5) / float64(n))
+		}
+	}
+	cosineTables.Store(n, c)
+	return c
+}
 
 // part is Student's distribution around a place off the middle, se wide.
 type part struct{ weight, off, se float64 }

@@ -286,6 +286,24 @@ func (p *plan) arLine(y []float64, phi float64) lineFit {
 	return f
 }
 
+// scores are what each whitened point adds to the error of the slope.
+func (l *linePlan) scores(y []float64, slope float64) []float64 {
+	out := make([]float64, len(y))
+	s1y, before := 0.0, 0.0
+	for i, v := range y {
+		v -= y[0]
+		out[i] = (v - l.a[i]*before) * l.d[i]
+		before = v
+		s1y += l.u[i] * out[i]
+	}
+	level := (s1y - slope*l.s1x) / l.s11
+	for i := range out {
+		rest := out[i] - level*l.u[i] - slope*l.x[i]
+		out[i] = rest * (l.s11*l.x[i] - l.s1x*l.u[i]) / l.det
+	}
+	return out
+}
+
 // averageLine is the line under AR(1) noise averaged over its coefficient.
 func averageLine(fit func(phi float64) lineFit, degrees int, confidence float64) arMixture {
 	var fits [maxCoefficients]lineFit
@@ -316,8 +334,9 @@ type slopes struct {
 // slopeOf estimates the slope of the points, which must be at least three at
 // distinct times. Below fewModels points the interval is that of ordinary least
 // squares; from there on that of AR(1) noise averaged over its coefficient, from
-// manyModels points on the wider of it and that of Newey and West, around the
-// Theil-Sen slope.
+// manyModels points on the wider of it and that of Newey and West, from
+// longRunFrom on as wide as the slowest waves of the noise tell, around the
+// middle of its slope and that of Theil and Sen.
 //
 // whole may be the plan of all the points, whose times need then not be
 // whitened again; nil: none.
@@ -337,9 +356,20 @@ func (w *workspace) slopeOf(whole *plan, t, y []float64, confidence float64) slo
 			fit = func(phi float64) lineFit { return whole.arLine(y, phi) }
 		}
 		s.ar = averageLine(fit, n-2, confidence)
-		s.standardErr = s.ar.se
 		if n >= manyModels {
 			s.neweyWest = neweyWest(t, y, s.ols, neweyWestLag(n))
+		}
+		if n >= longRunFrom {
+			best := s.ar.best
+			var l linePlan
+			if whole != nil {
+				l = whole.lines[slices.Index(lineCoefficients.phi, best.phi)]
+			} else {
+				l = newLine(t, best.phi)
+			}
+			s.ar.longRun(l.scores(y, best.slope), n-2, confidence)
+			s.standardErr = s.ar.se
+		} else {
 			s.standardErr = max(s.ar.se, s.neweyWest)
 		}
 		centre := (s.value + s.ar.slope) / 2

@@ -1,6 +1,10 @@
 package trend
 
-import "math"
+import (
+	"math"
+
+	"gonum.org/v1/gonum/floats"
+)
 
 // warmLine is the slope of a leak under a warm-up, estimated together with the
 // warm-up a(1-e^(-x/tau)): dropping the first five time constants would throw
@@ -13,7 +17,7 @@ import "math"
 // be told apart.
 func (p *plan) warmLine(y []float64, tau0, confidence float64) (m arMixture, tau float64, degrees int, ok bool) {
 	fits := make([]lineFit, len(warmCoefficients.phi))
-	top := minusInf
+	top, scores := minusInf, []float64(nil)
 	ones := sample(func(float64) float64 { return 1 }, p.x)
 	degrees = p.n - 4
 	if degrees < 1 {
@@ -47,31 +51,35 @@ func (p *plan) warmLine(y []float64, tau0, confidence float64) (m arMixture, tau
 		if full, _, _, ok := normalEquations(columns, yw); ok {
 			inverse = full
 		}
-		variance := max(rss/float64(degrees)*inverse[2][2], sandwich(columns, inverse, coef, yw, 2))
+		s := scoresOf(columns, inverse, coef, yw, 2)
+		variance := max(rss/float64(degrees)*inverse[2][2], sandwich(s, len(inverse)))
 		f := lineFit{phi: phi, slope: coef[2] / p.span, se: math.Sqrt(max(0, variance)) / p.span}
 		if rss > 0 && inverse[2][2] > 0 {
 			f.logLik = -0.5 * (float64(degrees)*math.Log(rss) + noise.logDet + logDet(inverse))
 		}
 		if fits[i] = f; f.logLik > top {
-			top, tau = f.logLik, t
+			top, tau, scores = f.logLik, t, s
 		}
 	}
 	if top == minusInf {
 		return m, 0, 0, false
 	}
 	m = warmCoefficients.average(fits, degrees, confidence)
+	for i := range scores {
+		scores[i] /= p.span
+	}
+	m.longRun(scores, degrees, confidence)
 	return m, tau, degrees, finite(m.slope) && finite(m.se)
 }
 
 // warmCoefficients are fewer: a time constant is looked for under each.
 var warmCoefficients = newCoefficients(0, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95)
 
-// sandwich is the variance of the i-th coefficient for unequal noise (White
-// 1980, with the factor n/(n-k)): counts scatter more where they are greater,
-// which is where a leak has its end. Columns beyond the coefficients have
-// none, but are in the inverse.
-func sandwich(columns, inverse [][]float64, coef, y []float64, i int) float64 {
-	sum := 0.0
+// scoresOf are what each whitened point adds to the error of the i-th
+// coefficient. Columns beyond the coefficients have none, but are in the
+// inverse.
+func scoresOf(columns, inverse [][]float64, coef, y []float64, i int) []float64 {
+	out := make([]float64, len(y))
 	for r := range y {
 		res, reach := y[r], 0.0
 		for c := range inverse {
@@ -80,10 +88,17 @@ func sandwich(columns, inverse [][]float64, coef, y []float64, i int) float64 {
 		for c := range coef {
 			res -= coef[c] * columns[c][r]
 		}
-		sum += res * res * reach * reach
+		out[r] = res * reach
 	}
-	n, k := float64(len(y)), float64(len(inverse))
-	return sum * n / (n - k)
+	return out
+}
+
+// sandwich is the variance of a coefficient, one of k, for unequal noise (White
+// 1980, with the factor n/(n-k)), from its scores: counts scatter more where
+// they are greater, which is where a leak has its end.
+func sandwich(scores []float64, k int) float64 {
+	n := float64(len(scores))
+	return floats.Dot(scores, scores) * n / (n - float64(k))
 }
 
 // goldenSection returns where f is least between lo and hi, after n halvings
