@@ -220,7 +220,7 @@ func (w *workspace) activeSlope(r *lifeJudgement, confidence float64) slopes {
 	}
 	switch best := r.ev.best(model.growing); {
 	case len(r.freed) > 0:
-		if m, degrees, ok := r.plan.jointLine(r.y, r.plan.stepColumns(r.freed), confidence); ok {
+		if m, degrees, ok := r.plan.jointLine(&lineCoefficients, r.y, r.plan.stepColumns(r.freed), confidence); ok {
 			joint(m, degrees)
 		}
 	case by == mWarmLinear:
@@ -233,7 +233,7 @@ func (w *workspace) activeSlope(r *lifeJudgement, confidence float64) slopes {
 		for _, c := range waves(r.ev.theta[best]) {
 			columns = append(columns, sample(c, r.plan.x))
 		}
-		if m, degrees, ok := r.plan.jointLine(r.y, columns, confidence); ok {
+		if m, degrees, ok := r.plan.jointLine(&curveCoefficients, r.y, columns, confidence); ok {
 			joint(m, degrees)
 		}
 	}

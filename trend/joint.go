@@ -3,24 +3,24 @@ package trend
 import "math"
 
 // jointLine is the slope of a line estimated together with other columns, under
-// AR(1) noise averaged over its coefficient by restricted likelihood, as in
-// coefficients.average. The result is per second; ok is false where too few points are
-// left or the columns cannot be told apart.
-func (p *plan) jointLine(y []float64, others [][]float64, confidence float64) (m arMixture, degrees int, ok bool) {
+// AR(1) noise averaged over its coefficient, whose places are those of
+// lineCoefficients. The result is per second; ok is false where too few points
+// are left or the columns cannot be told apart.
+func (p *plan) jointLine(c *coefficients, y []float64, others [][]float64, confidence float64) (m arMixture, degrees int, ok bool) {
 	k := len(others) + 2
 	degrees = p.n - k
 	if degrees < 1 {
 		return m, 0, false
 	}
 	rows := make([][]float64, k) // the line first
-	fits := make([]lineFit, len(lineCoefficients.phi))
+	fits := make([]lineFit, len(c.phi))
 	top, scores := minusInf, []float64(nil)
-	for i, phi := range lineCoefficients.phi {
+	for i, phi := range c.phi {
 		l := &p.lines[i]
 		noise := noisePlan{a: l.a, d: l.d}
 		rows[0], rows[1] = l.x, l.u
-		for j, c := range others {
-			rows[j+2] = noise.whiten(c, rows[j+2])
+		for j, column := range others {
+			rows[j+2] = noise.whiten(column, rows[j+2])
 		}
 		yw := noise.whiten(y, nil)
 		inverse, coef, rss, solved := normalEquations(rows, yw)
@@ -37,7 +37,7 @@ func (p *plan) jointLine(y []float64, others [][]float64, confidence float64) (m
 			top, scores = f.logLik, s
 		}
 	}
-	m = lineCoefficients.average(fits, degrees, confidence)
+	m = c.average(fits, degrees, confidence)
 	m.longRun(scores, degrees, confidence)
 	return m, degrees, finite(m.slope) && finite(m.se)
 }

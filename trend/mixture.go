@@ -2,6 +2,7 @@ package trend
 
 import (
 	"math"
+	"slices"
 	"sync"
 
 	"gonum.org/v1/gonum/floats"
@@ -18,10 +19,12 @@ const randomWalk = 0.999
 // what goes. One smooth prior over the coefficient of autocorrelation would
 // have next to nothing for the first and the last, and intervals twice as wide
 // as need be under the first and too narrow by half under the last.
-const (
-	mixIndependent = 0.5
-	mixWandering   = 0.3
-	mixWalk        = 0.2
+type noiseMix struct{ independent, wandering, walk float64 }
+
+var (
+	aroundLine = noiseMix{0.5, 0.3, 0.2}
+	// A wave or a warm-up that is fitted has explained what is slow.
+	besideCurve = noiseMix{0.8, 0.15, 0.05}
 )
 
 // coefficients are the places where noise that wanders is fitted, and their
@@ -35,9 +38,9 @@ type coefficients struct {
 // 1/sqrt(1-phi^2), the reference prior of a stationary AR(1) (Berger and Yang
 // 1994), which makes up for the estimate's pull to zero; and the first and the
 // last as the kinds of noise that they stand for.
-func newCoefficients(phi ...float64) coefficients {
+func newCoefficients(mix noiseMix, phi ...float64) coefficients {
 	n := len(phi)
-	c := coefficients{append(phi, randomWalk), make([]float64, n+1)}
+	c := coefficients{append(slices.Clone(phi), randomWalk), make([]float64, n+1)}
 	for i := range phi {
 		lo, hi := 0.0, 1.0
 		if i > 0 {
@@ -46,14 +49,21 @@ func newCoefficients(phi ...float64) coefficients {
 		if i < n-1 {
 			hi = (phi[i] + phi[i+1]) / 2
 		}
-		c.weight[i] = mixWandering * (math.Asin(hi) - math.Asin(lo)) / (math.Pi / 2)
+		c.weight[i] = mix.wandering * (math.Asin(hi) - math.Asin(lo)) / (math.Pi / 2)
 	}
-	c.weight[0] += mixIndependent
-	c.weight[n] = mixWalk
+	c.weight[0] += mix.independent
+	c.weight[n] = mix.walk
 	return c
 }
 
-var lineCoefficients = newCoefficients(0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98)
+// lineCoefficients and curveCoefficients are at the same places;
+// warmCoefficients are fewer, as a time constant is looked for under each.
+var (
+	linePlaces        = []float64{0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.98}
+	lineCoefficients  = newCoefficients(aroundLine, linePlaces...)
+	curveCoefficients = newCoefficients(besideCurve, linePlaces...)
+	warmCoefficients  = newCoefficients(besideCurve, 0, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95)
+)
 
 // arMixture is a slope averaged over the coefficient of AR(1) noise.
 type arMixture struct {

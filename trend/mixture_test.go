@@ -10,13 +10,17 @@ import (
 )
 
 func TestCoefficientsAddUp(t *testing.T) {
-	for _, c := range []coefficients{lineCoefficients, warmCoefficients} {
-		n := len(c.phi)
-		if n > maxCoefficients || n != len(c.weight) || !near(floats.Sum(c.weight), 1, 1e-12) {
-			t.Errorf("%d coefficients, weights %v", n, c.weight)
+	for _, c := range []struct {
+		name string
+		c    coefficients
+		mix  noiseMix
+	}{{"around a line", lineCoefficients, aroundLine}, {"beside a wave", curveCoefficients, besideCurve}, {"beside a warm-up", warmCoefficients, besideCurve}} {
+		n := len(c.c.phi)
+		if n > maxCoefficients || n != len(c.c.weight) || !near(floats.Sum(c.c.weight), 1, 1e-12) {
+			t.Errorf("%s: %d coefficients, weights %v", c.name, n, c.c.weight)
 		}
-		if c.weight[0] < mixIndependent || c.weight[n-1] != mixWalk || c.phi[n-1] != randomWalk {
-			t.Errorf("weights %v of %v", c.weight, c.phi)
+		if c.c.weight[0] < c.mix.independent || c.c.weight[n-1] != c.mix.walk || c.c.phi[n-1] != randomWalk {
+			t.Errorf("%s: weights %v of %v", c.name, c.c.weight, c.c.phi)
 		}
 	}
 }

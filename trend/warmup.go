@@ -72,9 +72,6 @@ func (p *plan) warmLine(y []float64, tau0, confidence float64) (m arMixture, tau
 	return m, tau, degrees, finite(m.slope) && finite(m.se)
 }
 
-// warmCoefficients are fewer: a time constant is looked for under each.
-var warmCoefficients = newCoefficients(0, 0.2, 0.4, 0.6, 0.8, 0.9, 0.95)
-
 // scoresOf are what each whitened point adds to the error of the i-th
 // coefficient. Columns beyond the coefficients have none, but are in the
 // inverse.
