@@ -97,8 +97,11 @@ func (a *analysis) explain(j *judgement, sc screening, count, bytes slopes) *Evi
 			SlopeEvidence{s.of + ", reported", s.s.value, s.s.standardErr})
 		if s.s.n >= manyModels {
 			e.Slopes = append(e.Slopes,
-				SlopeEvidence{fmt.Sprintf("%s, AR(1) averaged over its coefficient (mean %.2f)", s.of, s.s.ar.phi), s.s.ar.slope, s.s.ar.se},
+				SlopeEvidence{fmt.Sprintf("%s, averaged over AR(1) noise (%.0f %% independent, %.0f %% a random walk)", s.of, 100*s.s.ar.independent, 100*s.s.ar.walk), s.s.ar.slope, s.s.ar.ofModel},
 				SlopeEvidence{s.of + ", Newey-West", s.s.ols.slope, s.s.neweyWest})
+			if s.s.ar.ofModel != s.s.ar.se {
+				e.Slopes = append(e.Slopes, SlopeEvidence{s.of + ", by the slowest waves of the noise", s.s.ar.slope, s.s.ar.se})
+			}
 		}
 	}
 	return e

@@ -67,10 +67,12 @@ var (
 
 // arMixture is a slope averaged over the coefficient of AR(1) noise.
 type arMixture struct {
-	slope float64
-	se    float64 // half of the interval, in quantiles of Student's distribution
-	phi   float64 // mean coefficient
-	best  lineFit
+	slope       float64
+	se          float64 // half of the interval, in quantiles of Student's distribution
+	ofModel     float64 // the same without longRun
+	independent float64 // weights of the first coefficient, which is 0,
+	walk        float64 // and of the last, a random walk
+	best        lineFit
 }
 
 // average weighs the fits, one for each coefficient, by their restricted
@@ -95,10 +97,9 @@ func (c *coefficients) average(fits []lineFit, degrees int, confidence float64) 
 		weights[i] = w
 		total += w
 		m.slope += w * f.slope
-		m.phi += w * f.phi
 	}
 	m.slope /= total
-	m.phi /= total
+	m.independent, m.walk = weights[0]/total, weights[len(fits)-1]/total
 	var parts [maxCoefficients]part
 	k, reach := 0, 0.0
 	q := studentQuantile(confidence, degrees)
@@ -112,6 +113,7 @@ func (c *coefficients) average(fits []lineFit, degrees int, confidence float64) 
 		k++
 	}
 	m.se = halfOf(parts[:k], tailOf(degrees), 1-confidence, reach) / q
+	m.ofModel = m.se
 	return m
 }
 
