@@ -20,7 +20,7 @@ var (
 	scoreFull = flag.Bool("score", false, "print the whole table of error rates (minutes)")
 	scoreReps = flag.Int("reps", 200, "series per family and number of points, with -score")
 	scoreSeed = flag.Uint64("seed", 5_000_001, "first seed, with -score")
-	scoreSet_ = flag.String("set", "", "main, extended, unseen, fresh or blind only, with -score")
+	scoreSet_ = flag.String("set", "", "main, extended, unseen, fresh, blind or rates only, with -score")
 	scoreN    = flag.Int("points", 0, "this number of points only, with -score")
 	scoreM    = flag.Int("types", 5000, "types per process, with -score")
 	scoreP    = flag.Int("processes", 24, "processes per number of points, with -score")
@@ -126,7 +126,7 @@ func TestScore(t *testing.T) {
 	for _, set := range []struct {
 		name     string
 		families []score.Family
-	}{{"main", score.Main}, {"extended", score.Extended}, {"unseen", score.Unseen}, {"fresh", score.Fresh}, {"blind", score.Blind}} {
+	}{{"main", score.Main}, {"extended", score.Extended}, {"unseen", score.Unseen}, {"fresh", score.Fresh}, {"blind", score.Blind}, {"rates", score.Rates}} {
 		if *scoreSet_ != "" && *scoreSet_ != set.name {
 			continue
 		}

@@ -7,7 +7,8 @@
 // series, over wide ranges; two thirds of the series are sampled irregularly.
 // The families in Main and Extended were known while the method was made and
 // tuned; those in Unseen were written late, those in Fresh when it was done,
-// those in Blind by somebody who did not know it, and are only scored.
+// those in Blind by somebody who did not know it, and are only scored. Rates
+// shows what no interval can do.
 package score
 
 import (

@@ -7,7 +7,7 @@ import (
 )
 
 // sets are the sets of families by name.
-var sets = map[string][]Family{"main": Main, "extended": Extended, "unseen": Unseen, "fresh": Fresh, "blind": Blind}
+var sets = map[string][]Family{"main": Main, "extended": Extended, "unseen": Unseen, "fresh": Fresh, "blind": Blind, "rates": Rates}
 
 // points are numbers of points from the fewest that say anything up.
 var points = []int{3, 4, 5, 10, 30, 100, 500}
