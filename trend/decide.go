@@ -94,6 +94,7 @@ func (w *workspace) judge(lives []life, tested int, floor, confidence float64) j
 	if len(j.lives) == 0 {
 		return j
 	}
+	w.shareWarmUp(&j)
 	shortest := math.MaxInt
 	for i := range j.lives {
 		l := &j.lives[i]
@@ -105,15 +106,14 @@ func (w *workspace) judge(lives []life, tested int, floor, confidence float64) j
 		}
 	}
 	j.odds = min(max(j.odds, -oddsBound), oddsBound)
-	w.shareWarmUp(&j)
 	j.slope = poolSlopes(j.lives)
 	w.decide(&j)
 	return j
 }
 
 // shareWarmUp lets the lives of a process say together that each begins with
-// a warm-up: one life alone may have too few points to show it, and a warm-up
-// that is not taken out makes the slope of every life too steep.
+// a warm-up, or a fall: one life alone may have too few points to show it, and
+// where it is not taken out the slope of every life is wrong.
 func (w *workspace) shareWarmUp(j *judgement) {
 	if len(j.lives) < 2 {
 		return
@@ -130,9 +130,12 @@ func (w *workspace) shareWarmUp(j *judgement) {
 	}
 	for i := range j.lives {
 		l := &j.lives[i]
-		if _, by := l.activeFrom(); by == mLinear && len(l.freed) == 0 && finite(l.ev.lnZ[mWarmLinear]) && l.ev.odds > 0 {
+		e := &l.ev
+		plain := len(l.freed) == 0 && e.lnZ[e.best(model.growing)] <= e.lnZ[mLinear]+clearly
+		if plain && finite(e.lnZ[mWarmLinear]) && e.odds > 0 {
 			l.warm = true
 			l.slopes = w.activeSlope(l, j.confidence)
+			l.guard = w.guards(l, j.smallest)
 		}
 	}
 }
@@ -172,7 +175,7 @@ func (w *workspace) judgeLife(l life, floor, confidence float64) lifeJudgement {
 // activeFrom is the place, 0..1, from which the growth of the best growing
 // model is a line: the change point of a late start, five time constants of a
 // warm-up, the last two fifths of an acceleration. Each must beat the straight
-// line clearly.
+// line clearly, a warm-up in all lives together.
 func (r *lifeJudgement) activeFrom() (from float64, by model) {
 	e := &r.ev
 	if len(r.freed) > 0 {
@@ -212,29 +215,29 @@ func (w *workspace) activeSlope(r *lifeJudgement, confidence float64) slopes {
 	i = min(i, r.plan.n-3)
 	s := w.slopeOf(r.plan.from(i, r.t), r.t[i:], r.y[i:], confidence)
 	s.activeShare = 1 - from
-	joint := func(m arMixture, degrees int) {
-		s.ar, s.value, s.standardErr, s.degrees = m, m.slope, m.se, degrees
-		half := studentQuantile(confidence, degrees) * m.se
+	joint := func(m arMixture) {
+		s.ar, s.value, s.standardErr, s.degrees = m, m.slope, m.se, m.degrees
+		half := studentQuantile(confidence, m.degrees) * m.se
 		s.low, s.high = s.value-half, s.value+half
 		s.activeGrowth = s.value * (r.t[len(r.t)-1] - r.t[i])
 	}
 	switch best := r.ev.best(model.growing); {
 	case len(r.freed) > 0:
-		if m, degrees, ok := r.plan.jointLine(&lineCoefficients, r.y, r.plan.stepColumns(r.freed), confidence); ok {
-			joint(m, degrees)
+		if m, ok := r.plan.jointLine(&lineCoefficients, r.y, r.plan.stepColumns(r.freed), confidence); ok {
+			joint(m)
 		}
 	case by == mWarmLinear:
-		if m, tau, degrees, ok := r.plan.warmLine(r.y, r.ev.theta[mWarmLinear], confidence); ok {
-			s.jointWarmUp, s.warmUpTau = true, tau*r.plan.span
-			joint(m, degrees)
+		if m, ok := r.plan.warmLine(r.y, r.ev.theta[mWarmLinear], confidence); ok {
+			s.jointWarmUp = true
+			joint(m)
 		}
 	case (best == mDailyLinear || best == mCycleLinear) && r.ev.lnZ[best] > r.ev.lnZ[mLinear]+clearly:
 		var columns [][]float64
 		for _, c := range waves(r.ev.theta[best]) {
 			columns = append(columns, sample(c, r.plan.x))
 		}
-		if m, degrees, ok := r.plan.jointLine(&curveCoefficients, r.y, columns, confidence); ok {
-			joint(m, degrees)
+		if m, ok := r.plan.jointLine(&curveCoefficients, r.y, columns, confidence); ok {
+			joint(m)
 		}
 	}
 	return s

@@ -28,7 +28,7 @@ type workspace struct {
 	buf1, buf2   []float64
 	count, bytes []float64
 	other, calm  []float64
-	wave         []float64
+	wave, scores []float64
 }
 
 func newWorkspace() *workspace {

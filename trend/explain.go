@@ -61,7 +61,7 @@ type RankEvidence struct {
 type SlopeEvidence struct {
 	Name      string // what and how
 	PerSecond float64
-	Error     float64 // standard error; 0 when the way has none
+	Error     float64 // standard error, of an interval its half in Student's quantiles; 0 when the way has none
 }
 
 func (a *analysis) explain(j *judgement, sc screening, count, bytes slopes) *Evidence {

@@ -332,7 +332,7 @@ func (p *plan) onePace(y []float64, at []int) bool {
 		columns = append(columns, c[:last])
 	}
 	inverse, coef, rss, ok := normalEquations(columns, y[:last])
-	if !ok || last <= len(columns) {
+	if !ok {
 		return true
 	}
 	variance := rss/float64(last-len(columns))*inverse[1][1] + since.se*since.se

@@ -68,8 +68,9 @@ var (
 // arMixture is a slope averaged over the coefficient of AR(1) noise.
 type arMixture struct {
 	slope       float64
-	se          float64 // half of the interval, in quantiles of Student's distribution
-	ofModel     float64 // the same without longRun
+	se          float64 // half of the interval, in quantiles of Student's distribution of
+	degrees     int     // so many degrees of freedom
+	ofModel     float64 // the standard error without longRun
 	independent float64 // weights of the first coefficient, which is 0,
 	walk        float64 // and of the last, a random walk
 	best        lineFit
@@ -113,7 +114,7 @@ func (c *coefficients) average(fits []lineFit, degrees int, confidence float64) 
 		k++
 	}
 	m.se = halfOf(parts[:k], tailOf(degrees), 1-confidence, reach) / q
-	m.ofModel = m.se
+	m.ofModel, m.degrees = m.se, degrees
 	return m
 }
 
@@ -127,10 +128,11 @@ const (
 	ownDegrees = 4
 )
 
-// longRun compares the noise that the model of the best coefficient tells with
-// what the slowest waves of the scores show, and makes the interval as much
-// wider or narrower. The scores are what each whitened point adds to the error
-// of the slope.
+// longRun compares the noise that the model of the likeliest coefficient tells
+// with what the slowest waves of the scores show, and makes the interval as
+// much wider or narrower. The scores are what each whitened point adds to the
+// error of the slope; variance is its variance in independent noise of variance
+// one, and slowest what is expected then of the squares of the slowest waves.
 //
 // Teeth of garbage, which are evener than noise of any coefficient, have less
 // of slow waves than their autocorrelation lets expect; crowds, and noise that
@@ -138,21 +140,128 @@ const (
 // many, is what Lazarus, Lewis, Stock and Watson (2018) recommend for that,
 // 0.4 n^(2/3) of them; whitening by a model before is due to Andrews and
 // Monahan (1992). As the cosines are few, the model's own noise is part of it.
-func (m *arMixture) longRun(scores []float64, degrees int, confidence float64) {
-	n := len(scores)
-	if n < longRunFrom || m.best.se <= 0 {
+func (m *arMixture) longRun(scores []float64, variance, slowest float64) {
+	if m.best.se <= 0 || slowest <= 0 {
 		return
 	}
-	waves := cosines(n)
 	sum := 0.0
+	waves := cosines(len(scores))
 	for _, c := range waves {
 		d := floats.Dot(c, scores)
-		sum += 2 * d * d
+		sum += d * d
 	}
 	k := float64(len(waves))
-	ratio := sum / k / (m.best.se * m.best.se)
-	m.se *= math.Sqrt((ownDegrees+k*ratio)/(ownDegrees+k)) *
-		studentQuantile(confidence, ownDegrees+len(waves)) / studentQuantile(confidence, degrees)
+	ratio := sum * variance / slowest / (m.best.se * m.best.se)
+	m.se *= math.Sqrt((ownDegrees + k*ratio) / (ownDegrees + k))
+	m.degrees = ownDegrees + len(waves)
+}
+
+// slowestOf is the expectation of the squares of the slowest waves of scores,
+// together, in independent noise of variance one, of a fit of these columns.
+// It is less than the variance for each, since what is left of a fit has less
+// of slow waves than the noise had.
+func slowestOf(columns [][]float64, reach []float64) float64 {
+	sum := 0.0
+	wave := make([]float64, len(reach))
+	for _, c := range cosines(len(reach)) {
+		floats.MulTo(wave, c, reach)
+		if _, _, rest, ok := normalEquations(columns, wave); ok {
+			sum += rest
+		}
+	}
+	return sum
+}
+
+// solution is a least-squares fit of whitened columns, one of which is the
+// line.
+type solution struct {
+	columns [][]float64
+	y       []float64
+	at      int     // the line
+	unit    float64 // seconds per unit of the line
+	inverse [][]float64
+	coef    []float64 // of the columns but those that only widen the interval
+	rss     float64
+}
+
+func (s *solution) solve() (ok bool) {
+	s.inverse, s.coef, s.rss, ok = normalEquations(s.columns, s.y)
+	return ok
+}
+
+// beside lets a column widen the interval without being fitted.
+func (s *solution) beside(column []float64) {
+	columns := append(slices.Clip(s.columns), column)
+	if inverse, _, _, ok := normalEquations(columns, s.y); ok {
+		s.columns, s.inverse = columns, inverse
+	}
+}
+
+// restricted is the restricted log likelihood.
+func (s *solution) restricted(degrees int, logDetOfNoise float64) float64 {
+	if s.rss <= 0 {
+		return 0
+	}
+	return -0.5 * (float64(degrees)*math.Log(s.rss) + logDetOfNoise + logDet(s.inverse))
+}
+
+// score is what the point adds to the error of the slope, and reach by how much
+// the slope changes with it.
+func (s *solution) score(r int) (score, reach float64) {
+	rest := s.y[r]
+	for c := range s.columns {
+		reach += s.inverse[s.at][c] * s.columns[c][r]
+	}
+	for c := range s.coef {
+		rest -= s.coef[c] * s.columns[c][r]
+	}
+	return rest * reach, reach
+}
+
+// line is the slope per second. Its variance is not less than that for unequal
+// noise (White 1980, with the factor n/(n-k)): counts scatter more where they
+// are greater, which is where a leak has its end.
+func (s *solution) line(phi float64, degrees int) lineFit {
+	sum := 0.0
+	for r := range s.y {
+		score, _ := s.score(r)
+		sum += score * score
+	}
+	n := float64(len(s.y))
+	variance := max(s.rss/float64(degrees)*s.inverse[s.at][s.at], sum*n/(n-float64(len(s.columns))))
+	return lineFit{phi: phi, slope: s.coef[s.at] / s.unit, se: math.Sqrt(max(0, variance)) / s.unit}
+}
+
+// averageSolutions averages the slopes of the solutions that fit returns with
+// their log likelihoods, for each coefficient. ok is false where there is none.
+func (c *coefficients) averageSolutions(fit func(i int) (solution, float64), degrees int, confidence float64) (m arMixture, ok bool) {
+	fits := make([]lineFit, len(c.phi))
+	best := -1
+	for i, phi := range c.phi {
+		s, logLik := fit(i)
+		if logLik == minusInf {
+			fits[i] = lineFit{phi: phi, logLik: logLik}
+			continue
+		}
+		fits[i] = s.line(phi, degrees)
+		fits[i].logLik = logLik
+		if best < 0 || logLik > fits[best].logLik {
+			best = i
+		}
+	}
+	if best < 0 {
+		return m, false
+	}
+	m = c.average(fits, degrees, confidence)
+	if s, _ := fit(best); len(s.y) >= longRunFrom {
+		scores, reach := make([]float64, len(s.y)), make([]float64, len(s.y))
+		for r := range scores {
+			scores[r], reach[r] = s.score(r)
+			scores[r] /= s.unit
+		}
+		m.longRun(scores, s.inverse[s.at][s.at], slowestOf(s.columns, reach))
+	}
+	return m, finite(m.slope) && finite(m.se)
 }
 
 var cosineTables sync.Map // of [][]float64 by the number of points

@@ -137,27 +137,67 @@ func wander(r *rand.Rand, y []float64, phi float64) {
 	}
 }
 
-// TestScoresAgainstSandwich: the scores of a line are those of the general way,
-// and add up to the variance that the sandwich has.
-func TestScoresAgainstSandwich(t *testing.T) {
+// TestScoresAgainstTheGeneralWay: the scores of a line are those of any fit.
+func TestScoresAgainstTheGeneralWay(t *testing.T) {
 	x, y := noisyLine(70, 4)
 	for _, phi := range []float64{0, 0.6, randomWalk} {
 		l := newLine(x, phi)
-		f := arLine(x, y, phi)
-		yw := make([]float64, len(y))
+		s := solution{columns: [][]float64{l.x, l.u}, unit: 1}
 		for i := range y {
 			before := 0.0
 			if i > 0 {
 				before = y[i-1] - y[0]
 			}
-			yw[i] = (y[i] - y[0] - l.a[i]*before) * l.d[i]
+			s.y = append(s.y, (y[i]-y[0]-l.a[i]*before)*l.d[i])
 		}
-		rows := [][]float64{l.x, l.u}
-		inverse, coef, _, ok := normalEquations(rows, yw)
-		want := scoresOf(rows, inverse, coef, yw, 0)
-		got := l.scores(y, f.slope)
-		if !ok || !floats.EqualApprox(got, want, 1e-9) {
+		if !s.solve() {
+			t.Fatal(phi)
+		}
+		f := arLine(x, y, phi)
+		var want, reach []float64
+		for r := range y {
+			a, b := s.score(r)
+			want, reach = append(want, a), append(reach, b)
+		}
+		if got := l.scores(y, f.slope, nil); !floats.EqualApprox(got, want, 1e-9) {
 			t.Errorf("phi %v: %v, want %v", phi, got[:5], want[:5])
+		}
+		if got := slowestOf(s.columns, reach); !near(got, l.slowest, 1e-6) {
+			t.Errorf("phi %v: slowest waves %v, of any fit %v", phi, l.slowest, got)
+		}
+		if g := s.restricted(len(y)-2, l.logDet); !near(g, f.logLik, 1e-6) {
+			t.Errorf("phi %v: log likelihood %v, of any fit %v", phi, f.logLik, g)
+		}
+		if g := s.line(phi, len(y)-2); !near(g.slope, f.slope, 1e-6) || g.se < f.se*(1-1e-9) {
+			t.Errorf("phi %v: %v, of any fit %v", phi, f, g)
+		}
+	}
+}
+
+// TestSlowestWaves: what is expected of the slowest waves of scores is what
+// many series have on average.
+func TestSlowestWaves(t *testing.T) {
+	x, _ := noisyLine(80, 6)
+	r := rand.New(rand.NewPCG(3, 9))
+	for _, phi := range []float64{0, 0.8} {
+		l := newLine(x, phi)
+		sum := 0.0
+		const series = 4000
+		for range series {
+			// Independent noise after whitening.
+			y, at := make([]float64, len(x)), 0.0
+			for i := range y {
+				at = l.a[i]*at + r.NormFloat64()/l.d[i]
+				y[i] = at
+			}
+			s := l.scores(y, arLine(x, y, phi).slope, nil)
+			for _, c := range cosines(len(x)) {
+				d := floats.Dot(c, s)
+				sum += d * d / series
+			}
+		}
+		if !near(sum, l.slowest, 0.04) {
+			t.Errorf("phi %v: %v, expected %v", phi, sum, l.slowest)
 		}
 	}
 }

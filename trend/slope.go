@@ -234,7 +234,11 @@ type linePlan struct {
 	a, d, u, x         []float64 // whitening, whitened constant and times after the first
 	s11, s1x, sxx, det float64
 	logDet             float64
+	slowest            float64 // of the scores, see longRun
 }
+
+// reach is by how much the slope changes with the point.
+func (l *linePlan) reach(i int) float64 { return (l.s11*l.x[i] - l.s1x*l.u[i]) / l.det }
 
 // newLine is that of the times t, phi per mean gap.
 func newLine(t []float64, phi float64) linePlan {
@@ -257,6 +261,13 @@ func newLine(t []float64, phi float64) linePlan {
 		l.sxx += l.x[i] * l.x[i]
 	}
 	l.det = l.s11*l.sxx - l.s1x*l.s1x
+	if n >= longRunFrom && l.det > 0 {
+		reach := make([]float64, n)
+		for i := range reach {
+			reach[i] = l.reach(i)
+		}
+		l.slowest = slowestOf([][]float64{l.u, l.x}, reach)
+	}
 	return l
 }
 
@@ -286,22 +297,22 @@ func (p *plan) arLine(y []float64, phi float64) lineFit {
 	return f
 }
 
-// scores are what each whitened point adds to the error of the slope.
-func (l *linePlan) scores(y []float64, slope float64) []float64 {
-	out := make([]float64, len(y))
+// scores puts into dst what each whitened point adds to the error of the slope.
+func (l *linePlan) scores(y []float64, slope float64, dst []float64) []float64 {
+	dst = dst[:0]
 	s1y, before := 0.0, 0.0
 	for i, v := range y {
 		v -= y[0]
-		out[i] = (v - l.a[i]*before) * l.d[i]
+		z := (v - l.a[i]*before) * l.d[i]
 		before = v
-		s1y += l.u[i] * out[i]
+		s1y += l.u[i] * z
+		dst = append(dst, z)
 	}
 	level := (s1y - slope*l.s1x) / l.s11
-	for i := range out {
-		rest := out[i] - level*l.u[i] - slope*l.x[i]
-		out[i] = rest * (l.s11*l.x[i] - l.s1x*l.u[i]) / l.det
+	for i := range dst {
+		dst[i] = (dst[i] - level*l.u[i] - slope*l.x[i]) * l.reach(i)
 	}
-	return out
+	return dst
 }
 
 // averageLine is the line under AR(1) noise averaged over its coefficient.
@@ -326,7 +337,6 @@ type slopes struct {
 	standardErr  float64
 	degrees      int
 	jointWarmUp  bool
-	warmUpTau    float64 // seconds, when jointWarmUp
 	activeShare  float64 // part of the window that is active
 	activeGrowth float64 // over the stretch
 }
@@ -338,16 +348,16 @@ type slopes struct {
 // longRunFrom on as wide as the slowest waves of the noise tell, around the
 // middle of its slope and that of Theil and Sen.
 //
-// whole may be the plan of all the points, whose times need then not be
-// whitened again; nil: none.
+// whole is the plan of these points, whose times need then not be whitened
+// again; nil, as that of fewer than manyModels is: none.
 func (w *workspace) slopeOf(whole *plan, t, y []float64, confidence float64) slopes {
 	n := len(y)
 	s := slopes{n: n, from: t[0], degrees: n - 2, activeShare: 1}
 	s.theilSen = w.theilSen(t, y)
 	s.ols = leastSquares(t, y)
 	s.value = s.theilSen
-	q := studentQuantile(confidence, n-2)
 	if n < fewModels {
+		q := studentQuantile(confidence, n-2)
 		s.standardErr = s.ols.se
 		s.low, s.high = s.ols.slope-q*s.ols.se, s.ols.slope+q*s.ols.se
 	} else {
@@ -359,19 +369,16 @@ func (w *workspace) slopeOf(whole *plan, t, y []float64, confidence float64) slo
 		if n >= manyModels {
 			s.neweyWest = neweyWest(t, y, s.ols, neweyWestLag(n))
 		}
-		if n >= longRunFrom {
+		if n >= longRunFrom && whole != nil {
 			best := s.ar.best
-			var l linePlan
-			if whole != nil {
-				l = whole.lines[slices.Index(lineCoefficients.phi, best.phi)]
-			} else {
-				l = newLine(t, best.phi)
-			}
-			s.ar.longRun(l.scores(y, best.slope), n-2, confidence)
-			s.standardErr = s.ar.se
+			l := &whole.lines[slices.Index(lineCoefficients.phi, best.phi)]
+			w.scores = l.scores(y, best.slope, w.scores)
+			s.ar.longRun(w.scores, l.s11/l.det, l.slowest)
+			s.standardErr, s.degrees = s.ar.se, s.ar.degrees
 		} else {
 			s.standardErr = max(s.ar.se, s.neweyWest)
 		}
+		q := studentQuantile(confidence, s.degrees)
 		centre := (s.value + s.ar.slope) / 2
 		s.low, s.high = centre-q*s.standardErr, centre+q*s.standardErr
 	}

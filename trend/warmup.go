@@ -12,19 +12,16 @@ import (
 //
 // For each noise coefficient the time constant is the one of least residuals;
 // the derivative by it joins the columns, so that its uncertainty widens the
-// interval. The coefficients are averaged by restricted likelihood, as in
-// coefficients.average. The result is per second; ok is false where the columns cannot
-// be told apart.
-func (p *plan) warmLine(y []float64, tau0, confidence float64) (m arMixture, tau float64, degrees int, ok bool) {
-	fits := make([]lineFit, len(warmCoefficients.phi))
-	top, scores := minusInf, []float64(nil)
+// interval. The coefficients are averaged by restricted likelihood. The result
+// is per second; ok is false where the columns cannot be told apart.
+func (p *plan) warmLine(y []float64, tau0, confidence float64) (arMixture, bool) {
 	ones := sample(func(float64) float64 { return 1 }, p.x)
-	degrees = p.n - 4
+	degrees := p.n - 4
 	if degrees < 1 {
-		return m, 0, 0, false
+		return arMixture{}, false
 	}
-	for i, phi := range warmCoefficients.phi {
-		noise := p.newNoise(phi)
+	return warmCoefficients.averageSolutions(func(i int) (solution, float64) {
+		noise := p.newNoise(warmCoefficients.phi[i])
 		yw := noise.whiten(y, nil)
 		one, x := noise.whiten(ones, nil), noise.whiten(p.x, nil)
 		curve := make([]float64, p.n)
@@ -38,64 +35,20 @@ func (p *plan) warmLine(y []float64, tau0, confidence float64) (m arMixture, tau
 		}
 		t := math.Exp(goldenSection(rssAt, math.Log(tau0/3), math.Log(min(0.5, tau0*3)), 24))
 		derivative := func(x float64) float64 { return -x / (t * t) * math.Exp(-x/t) }
-		columns := [][]float64{one, noise.whiten(sample(saturation(t), p.x), nil), x, noise.whiten(sample(derivative, p.x), nil)}
-		inverse, coef, rss, ok := normalEquations(columns[:3], yw)
-		if !ok {
-			fits[i] = lineFit{phi: phi, logLik: minusInf}
-			continue
+		s := solution{columns: [][]float64{one, noise.whiten(sample(saturation(t), p.x), nil), x}, y: yw, at: 2, unit: p.span}
+		if !s.solve() {
+			return s, minusInf
 		}
-		// The derivative enters scaled by the fitted height of the curve.
-		for r := range columns[3] {
-			columns[3][r] *= coef[1]
+		// The place of the time constant is bounded, and no coefficient of the
+		// likelihood; its uncertainty is that of the derivative's.
+		logLik := s.restricted(degrees+1, noise.logDet)
+		d := noise.whiten(sample(derivative, p.x), nil)
+		if l := floats.Norm(d, 2); l > 0 {
+			floats.Scale(1/l, d)
+			s.beside(d)
 		}
-		if full, _, _, ok := normalEquations(columns, yw); ok {
-			inverse = full
-		}
-		s := scoresOf(columns, inverse, coef, yw, 2)
-		variance := max(rss/float64(degrees)*inverse[2][2], sandwich(s, len(inverse)))
-		f := lineFit{phi: phi, slope: coef[2] / p.span, se: math.Sqrt(max(0, variance)) / p.span}
-		if rss > 0 && inverse[2][2] > 0 {
-			f.logLik = -0.5 * (float64(degrees)*math.Log(rss) + noise.logDet + logDet(inverse))
-		}
-		if fits[i] = f; f.logLik > top {
-			top, tau, scores = f.logLik, t, s
-		}
-	}
-	if top == minusInf {
-		return m, 0, 0, false
-	}
-	m = warmCoefficients.average(fits, degrees, confidence)
-	for i := range scores {
-		scores[i] /= p.span
-	}
-	m.longRun(scores, degrees, confidence)
-	return m, tau, degrees, finite(m.slope) && finite(m.se)
-}
-
-// scoresOf are what each whitened point adds to the error of the i-th
-// coefficient. Columns beyond the coefficients have none, but are in the
-// inverse.
-func scoresOf(columns, inverse [][]float64, coef, y []float64, i int) []float64 {
-	out := make([]float64, len(y))
-	for r := range y {
-		res, reach := y[r], 0.0
-		for c := range inverse {
-			reach += inverse[i][c] * columns[c][r]
-		}
-		for c := range coef {
-			res -= coef[c] * columns[c][r]
-		}
-		out[r] = res * reach
-	}
-	return out
-}
-
-// sandwich is the variance of a coefficient, one of k, for unequal noise (White
-// 1980, with the factor n/(n-k)), from its scores: counts scatter more where
-// they are greater, which is where a leak has its end.
-func sandwich(scores []float64, k int) float64 {
-	n := float64(len(scores))
-	return floats.Dot(scores, scores) * n / (n - float64(k))
+		return s, logLik
+	}, degrees, confidence)
 }
 
 // goldenSection returns where f is least between lo and hi, after n halvings
