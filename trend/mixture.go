@@ -123,9 +123,8 @@ const maxCoefficients = 16
 // Constants of the long run.
 const (
 	longRunFrom = 60 // points, below which too few waves fit
-	// ownDegrees is how many degrees of freedom the noise of the model has
-	// beside those of the waves.
-	ownDegrees = 4
+	// ownDegrees is for how many waves the noise of the model counts.
+	ownDegrees = 1
 )
 
 // longRun compares the noise that the model of the likeliest coefficient tells
@@ -139,7 +138,7 @@ const (
 // grows, have more. The sum of a few cosines, and Student's quantile for so
 // many, is what Lazarus, Lewis, Stock and Watson (2018) recommend for that,
 // 0.4 n^(2/3) of them; whitening by a model before is due to Andrews and
-// Monahan (1992). As the cosines are few, the model's own noise is part of it.
+// Monahan (1992). As the cosines are few, the model's own noise counts as one more.
 func (m *arMixture) longRun(scores []float64, variance, slowest float64) {
 	if m.best.se <= 0 || slowest <= 0 {
 		return
