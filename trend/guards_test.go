@@ -2,6 +2,7 @@ package trend
 
 import (
 	"math"
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
@@ -263,6 +264,28 @@ func TestLivesShareTheirWarmUp(t *testing.T) {
 	}
 	if j.slope.low > want || j.slope.high < want {
 		t.Errorf("%.2f to %.2f a second, want %.2f", j.slope.low, j.slope.high, want)
+	}
+}
+
+// TestLivesKeepTheirWave: a wave that is clearly there is not given up for a
+// warm-up that the lives show together.
+func TestLivesKeepTheirWave(t *testing.T) {
+	var lives []life
+	for k := range 3 {
+		r := rand.New(rand.NewPCG(8, uint64(k)))
+		x, y := ladder(60, func(x float64) float64 {
+			return math.Round(1000 + 2000*x + 400*math.Sin(2*math.Pi*(2*x+0.75)) - 100*math.Expm1(-x/0.04) + 30*r.NormFloat64())
+		})
+		lives = append(lives, life{s: newSampling(x), y: y})
+	}
+	j := newWorkspace().judge(lives, 1, minObjects, 0.95)
+	for i := range j.lives {
+		if l := &j.lives[i]; l.ev.best(model.growing) != mCycleLinear || l.slopes.jointWarmUp {
+			t.Errorf("life %d: %v, warm-up %v", i, l.ev.best(model.growing), l.slopes.jointWarmUp)
+		}
+	}
+	if low, high := 600*j.slope.low, 600*j.slope.high; low < 1800 || high > 2200 {
+		t.Errorf("%.0f to %.0f, want about 2,000", low, high)
 	}
 }
 

@@ -97,9 +97,10 @@ func (s *solution) line(phi float64, degrees int) lineFit {
 // their log likelihoods, for each coefficient. ok is false where there is none.
 func (c *coefficients) averageSolutions(fit func(i int) (solution, float64), degrees int, confidence float64) (m arMixture, ok bool) {
 	fits := make([]lineFit, len(c.phi))
-	best := -1
+	best, points := -1, 0
 	for i, phi := range c.phi {
 		s, logLik := fit(i)
+		points = len(s.y)
 		if logLik == minusInf {
 			fits[i] = lineFit{phi: phi, logLik: logLik}
 			continue
@@ -114,7 +115,8 @@ func (c *coefficients) averageSolutions(fit func(i int) (solution, float64), deg
 		return m, false
 	}
 	m = c.average(fits, degrees, confidence)
-	if s, _ := fit(best); len(s.y) >= longRunFrom {
+	if points >= longRunFrom {
+		s, _ := fit(best)
 		scores, reach := make([]float64, len(s.y)), make([]float64, len(s.y))
 		for r := range scores {
 			scores[r], reach[r] = s.score(r)

@@ -202,6 +202,28 @@ func TestSlowestWaves(t *testing.T) {
 	}
 }
 
+// TestWarmLineOfAnyUnit: counts and bytes of the same objects have the same
+// interval, in their unit.
+func TestWarmLineOfAnyUnit(t *testing.T) {
+	x, _ := ladder(8, func(float64) float64 { return 0 })
+	y := []float64{202, 375, 436, 510, 589, 660, 728, 799}
+	p := newPlan(x)
+	want, ok := p.warmLine(y, 0.015, 0.95)
+	if !ok {
+		t.Fatal("no line")
+	}
+	for _, unit := range []float64{1.0 / 64, 1024, 1 << 30} {
+		scaled := make([]float64, len(y))
+		for i := range y {
+			scaled[i] = unit * y[i]
+		}
+		got, ok := p.warmLine(scaled, 0.015, 0.95)
+		if !ok || !near(got.slope, unit*want.slope, 1e-6) || !near(got.se, unit*want.se, 1e-6) {
+			t.Errorf("times %v: %v, %v; want %v, %v", unit, got.slope/unit, got.se/unit, want.slope, want.se)
+		}
+	}
+}
+
 // TestCosines: each is orthogonal to the others and to a constant.
 func TestCosines(t *testing.T) {
 	c := cosines(100)

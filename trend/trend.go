@@ -12,8 +12,9 @@
 // end of the window with models that are not, under autocorrelated noise
 // (decide.go, evidence.go, models.go), lets guards veto (guards.go), asks a
 // rank test for a second opinion (rank.go) and reports a robust slope with an
-// interval that allows for autocorrelation (slope.go, mixture.go). Its sources stand where
-// the functions are; its measured error rates in doc/statistics.md.
+// interval that allows for autocorrelation (slope.go, mixture.go). Its sources
+// stand where the functions are; its measured error rates in
+// doc/statistics.md.
 //
 // Known limits: a wander slower than a third of the window, a cycle longer
 // than the window, a cache that is not yet full and a leak in the last
